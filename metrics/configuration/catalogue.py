@@ -1,0 +1,144 @@
+"""The metric catalogue: conf/metrics.yml as frozen objects (DESIGN §5). Adding a metric touches no code."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from metrics.configuration.yaml import Section, raise_faults, read_section
+
+MEASURE_KINDS = ("sum", "any")
+METRIC_KINDS = ("mean", "ratio", "proportion")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number per profile and day: an aggregate in SQL over the canonical event columns.
+
+    `sum` adds over days; `any` is 1 on a day where the condition held and 1 over days if it held on one.
+    """
+
+    name: str
+    sql: str
+    kind: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number per profile (mean, proportion) or per arm (ratio of sums) over a window of days.
+
+    `window` counts days from the exposure day; None runs to the analysis day. `winsorize` is the pooled
+    quantile at which the upper tail is cut.
+    """
+
+    name: str
+    kind: str
+    measure: str | None
+    numerator: str | None
+    denominator: str | None
+    window: int | None
+    winsorize: float | None
+    unit: str
+    better: str
+    description: str
+    owner: str
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.measure, self.numerator, self.denominator) if name)
+
+    @property
+    def outcome_columns(self) -> tuple[str, ...]:
+        """Its columns in profile_windows, beside `measures` in the same order."""
+        if self.kind == "ratio":
+            return (f"{self.name}_numerator", f"{self.name}_denominator")
+        return (self.name,)
+
+    @property
+    def maturity_group(self) -> str:
+        """Metrics of one window have one matured population, hence one moment object."""
+        return "to_date" if self.window is None else f"{self.window}d"
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    measures: Mapping[str, Measure]
+    metrics: Mapping[str, Metric]
+
+
+def load_catalogue(path: Path) -> Catalogue:
+    """Read metrics.yml. Raises ConfigurationError with every fault."""
+    top = read_section(path)
+    measures = {name: _measure(name, part) for name, part in top.section("measures").sections().items()}
+    metrics = {
+        name: _metric(name, part, measures) for name, part in top.section("metrics").sections().items()
+    }
+    top.finish()
+    raise_faults(top)
+    return Catalogue(measures, metrics)
+
+
+def _measure(name: str, section: Section) -> Measure:
+    _check_name(name, section)
+    measure = Measure(
+        name=name,
+        sql=section.take("sql", str) or "",
+        kind=section.choice("kind", MEASURE_KINDS, "sum"),
+        description=section.take("description", str, ""),
+    )
+    section.finish()
+    return measure
+
+
+def _metric(name: str, section: Section, measures: Mapping[str, Measure]) -> Metric:
+    _check_name(name, section)
+    kind = section.choice("kind", METRIC_KINDS)
+    is_ratio = kind == "ratio"
+    metric = Metric(
+        name=name,
+        kind=kind,
+        measure=None if is_ratio else section.take("measure", str),
+        numerator=section.take("numerator", str) if is_ratio else None,
+        denominator=section.take("denominator", str) if is_ratio else None,
+        window=_window(section),
+        winsorize=None if is_ratio else section.take("winsorize", float, None),
+        unit=section.take("unit", str, ""),
+        better=section.choice("better", ("higher", "lower")),
+        description=section.take("description", str, ""),
+        owner=section.take("owner", str, ""),
+    )
+    _check_metric(metric, section, measures)
+    section.finish()
+    return metric
+
+
+def _window(section: Section) -> int | None:
+    window = section.take("window", (int, str))
+    if window == "to_date":
+        return None
+    if isinstance(window, int) and window >= 1:
+        return window
+    if window is not None:
+        section.fault("window", f"is {window!r}; expected a number of days from 1, or to_date")
+    return None
+
+
+def _check_metric(metric: Metric, section: Section, measures: Mapping[str, Measure]) -> None:
+    for name in metric.measures:
+        if name not in measures:
+            section.fault("", f"uses measure '{name}', which is not under measures; add it there")
+        elif metric.kind == "proportion" and measures[name].kind != "any":
+            section.fault(
+                "measure", f"'{name}' is of kind {measures[name].kind}; a proportion needs kind any"
+            )
+    if metric.winsorize is not None and not 0.5 < metric.winsorize < 1:
+        section.fault(
+            "winsorize", f"is {metric.winsorize}; expected a quantile between 0.5 and 1, such as 0.995"
+        )
+
+
+def _check_name(name: str, section: Section) -> None:
+    if not _NAME.fullmatch(name):
+        section.fault("", "is not a column name; use lower-case letters, digits and underscores")

@@ -1,0 +1,98 @@
+"""All of a conf folder, read once: the catalogue, the experiments, the sources and where the tables live."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from metrics.configuration.catalogue import Catalogue, load_catalogue
+from metrics.configuration.experiment import Experiment, load_experiments
+from metrics.configuration.sources import Sources, load_sources
+from metrics.configuration.yaml import raise_faults, read_section
+from metrics.errors import InputError
+
+
+@dataclass(frozen=True)
+class TableLocation:
+    """Tables live under a path, or in a schema of a catalogue (conf/tables.yml)."""
+
+    root: str | None
+    namespace: str | None
+
+    def identifier(self, table: str) -> str:
+        """The name by which Spark SQL knows the table."""
+        return f"delta.`{self.root}/{table}`" if self.root else f"{self.namespace}.{table}"
+
+
+@dataclass(frozen=True)
+class Project:
+    conf_dir: Path
+    data_dir: Path
+    catalogue: Catalogue
+    experiments: tuple[Experiment, ...]
+    sources: Sources
+    tables: TableLocation
+    conf_hash: str
+
+    def experiment(self, experiment_id: str) -> Experiment:
+        for experiment in self.experiments:
+            if experiment.id == experiment_id:
+                return experiment
+        known = ", ".join(experiment.id for experiment in self.experiments) or "none"
+        raise InputError(
+            f"experiment '{experiment_id}' is not in {self.conf_dir}/experiments; known: {known}"
+        )
+
+
+def load_project(conf_dir: Path, data_dir: Path | None = None) -> Project:
+    """Read a conf folder. Raises ConfigurationError at the first faulty file, with all its faults."""
+    if not conf_dir.is_dir():
+        raise InputError(f"conf folder '{conf_dir}' does not exist; give --conf-dir")
+    conf_dir = conf_dir.resolve()
+    data = resolve_data_dir(conf_dir, data_dir)
+    catalogue = load_catalogue(conf_dir / "metrics.yml")
+    experiments = load_experiments(conf_dir / "experiments", catalogue)
+    _refuse_twins(experiments)
+    return Project(
+        conf_dir=conf_dir,
+        data_dir=data,
+        catalogue=catalogue,
+        experiments=experiments,
+        sources=load_sources(conf_dir / "sources.yml", data),
+        tables=load_location(conf_dir / "tables.yml", data),
+        conf_hash=_hash_of(conf_dir),
+    )
+
+
+def resolve_data_dir(conf_dir: Path, data_dir: Path | None) -> Path:
+    """The given folder, else the environment's WATCHLIFT_DATA_DIR, else `data` beside the conf folder."""
+    chosen = data_dir or os.environ.get("WATCHLIFT_DATA_DIR")
+    return Path(chosen).resolve() if chosen else conf_dir.parent / "data"
+
+
+def load_location(path: Path, data_dir: Path) -> TableLocation:
+    top = read_section(path)
+    root = top.take("root", str, None)
+    catalog, schema = top.take("catalog", str, None), top.take("schema", str, None)
+    if (root is None) == (catalog is None) or (catalog is None) != (schema is None):
+        top.fault("", "give either root, or catalog and schema")
+    top.finish()
+    raise_faults(top)
+    if root is None:
+        return TableLocation(None, f"{catalog}.{schema}")
+    root = root.replace("{data_dir}", str(data_dir))
+    return TableLocation(root if "://" in root else str(path.parent / root), None)
+
+
+def _refuse_twins(experiments: tuple[Experiment, ...]) -> None:
+    ids = [experiment.id for experiment in experiments]
+    for experiment_id in ids:
+        if ids.count(experiment_id) > 1:
+            raise InputError(f"experiment id '{experiment_id}' is used by two files; rename one")
+
+
+def _hash_of(conf_dir: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(conf_dir.rglob("*.yml")):
+        digest.update(path.relative_to(conf_dir).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,97 @@
+"""conf/sources.yml: how a user's own files become events, exposures and profiles, by SQL expressions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from metrics.configuration.yaml import Section, raise_faults, read_section
+from metrics.schemas import EVENT_COLUMNS, EXPOSURE_COLUMNS, PROFILE_COLUMNS
+
+FORMATS = ("json", "csv", "parquet")
+_REQUIRED = {
+    "events": ("event_id", "event_ts", "profile_id", "event_type"),
+    "exposures": ("experiment_id", "profile_id", "exposed_at", "arm"),
+    "profiles": ("profile_id",),
+}
+_OPTIONAL = {"events": EVENT_COLUMNS, "exposures": EXPOSURE_COLUMNS, "profiles": PROFILE_COLUMNS}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One kind of file: where it lands, how it reads, and an SQL expression per canonical column.
+
+    `path` is a glob that may hold {day}; `schema` the raw columns as DDL (none for Parquet). Rows older than
+    `max_days_late` at their ingest day, or more than `max_minutes_ahead` after its end, are quarantined.
+    `min_daily_rows` is the floor of the audits; 0 where days without rows are normal.
+    """
+
+    name: str
+    path: str
+    format: str
+    schema: str
+    options: Mapping[str, str]
+    where: str | None
+    columns: Mapping[str, str]
+    max_days_late: int
+    max_minutes_ahead: int
+    min_daily_rows: int = 1
+
+    def path_on(self, day: date) -> str:
+        return self.path.replace("{day}", day.isoformat())
+
+
+@dataclass(frozen=True)
+class Sources:
+    events: tuple[Source, ...]
+    exposures: tuple[Source, ...]
+    profiles: tuple[Source, ...]
+
+
+def load_sources(path: Path, data_dir: Path) -> Sources:
+    """Read sources.yml. Relative paths start at the file's folder. Raises ConfigurationError."""
+    top = read_section(path)
+    sources = Sources(
+        events=_sources(top, "events", path, data_dir),
+        exposures=_sources(top, "exposures", path, data_dir),
+        profiles=_sources(top, "profiles", path, data_dir),
+    )
+    top.finish()
+    raise_faults(top)
+    return sources
+
+
+def _sources(top: Section, kind: str, path: Path, data_dir: Path) -> tuple[Source, ...]:
+    parts = top.section(kind, {}).sections()
+    return tuple(_source(name, part, kind, path.parent, data_dir) for name, part in parts.items())
+
+
+def _source(name: str, section: Section, kind: str, folder: Path, data_dir: Path) -> Source:
+    file_format = section.choice("format", FORMATS)
+    where = (section.take("path", str) or "").replace("{data_dir}", str(data_dir))
+    source = Source(
+        name=name,
+        path=where if "://" in where else str(folder / where),
+        format=file_format,
+        schema=section.take("schema", str, "") if file_format == "parquet" else section.take("schema", str),
+        options={key: str(value) for key, value in section.take("options", dict, {}).items()},
+        where=section.take("where", str, None),
+        columns=_columns(section.section("columns"), kind),
+        max_days_late=section.take("max_days_late", int, 3),
+        max_minutes_ahead=section.take("max_minutes_ahead", int, 10),
+        min_daily_rows=section.take("min_daily_rows", int, 1),
+    )
+    section.finish()
+    return source
+
+
+def _columns(section: Section, kind: str) -> dict[str, str]:
+    for name in _REQUIRED[kind]:
+        if name not in section.values:
+            section.fault(name, "is missing; give its SQL expression over the raw columns")
+    columns = {
+        name: str(section.take(name, (str, int, float))) for name in _OPTIONAL[kind] if name in section.values
+    }
+    section.known.update(_OPTIONAL[kind])
+    section.finish()
+    return columns

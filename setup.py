@@ -1,0 +1,45 @@
+"""Package metadata. Ranges live here; exact, hash-checked versions in requirements.lock (`make lock`)."""
+
+from setuptools import find_packages, setup
+
+# pyspark, delta-spark and the Delta jar are one triple: upgrade them in one commit.
+STATISTICS = ["numpy>=2.0,<3", "scipy>=1.14,<2", "pandas>=2.2,<3", "pyarrow>=18", "PyYAML>=6.0.2,<7"]
+SPARK = ["pyspark==4.2.0", "delta-spark==4.4.0", "great-expectations==1.24.1"]
+READOUT = ["deltalake>=1.2,<2", "Jinja2>=3.1,<4", "matplotlib>=3.9,<4", "mlflow>=3.1,<4"]
+AIRFLOW = [
+    "apache-airflow==3.3.2",
+    "apache-airflow-providers-apache-spark==6.3.4",
+    "apache-airflow-providers-standard>=1.0",
+    "pyspark-client==4.2.0",
+]
+DEV = [
+    "chispa>=0.11",
+    "hypothesis>=6.100",
+    "mypy>=1.13",
+    "pandas-stubs>=2.2,<3",
+    "pytest>=8.3",
+    "ruff>=0.8",
+    "statsmodels>=0.14.4",
+    "types-PyYAML>=6.0",
+    "uv>=0.5",
+    "build>=1.2",
+    "setuptools>=75",
+    "wheel>=0.45",
+]
+
+setup(
+    name="watchlift",
+    version="0.1.0",
+    description="Experiment metrics for a streaming service, on Spark.",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["metrics", "metrics.*", "expectations", "expectations.*", "jobs", "jobs.*"]),
+    package_data={"metrics.readout": ["templates/*.j2"]},
+    install_requires=STATISTICS,
+    extras_require={
+        "spark": SPARK,
+        "readout": READOUT,
+        "airflow": AIRFLOW,
+        "dev": SPARK + READOUT + AIRFLOW + DEV,
+    },
+    entry_points={"console_scripts": ["watchlift=jobs.cli:main"]},
+)
