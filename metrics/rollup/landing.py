@@ -1,0 +1,72 @@
+"""Raw rows of a source to canonical columns, each row judged: kept, or quarantined with its reasons."""
+
+from collections.abc import Mapping
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from metrics.configuration.sources import Source
+
+CORRUPT = "_corrupt"
+PROVENANCE = ("ingest_day", "source_file", "row", "raw")
+
+
+def canonical(raw: DataFrame, source: Source, columns: Mapping[str, str]) -> DataFrame:
+    """The source's expressions over `raw.fields`, typed as declared; unmapped columns are null.
+
+    `raw` has `fields` (struct of the raw columns, with CORRUPT set where a row could not be parsed) and PROVENANCE.
+    A value that does not fit its type becomes null, and so breaks a rule rather than the run.
+    """
+    unpacked = raw.select(*PROVENANCE, "fields.*")
+    if source.where:
+        unpacked = unpacked.where(F.expr(source.where))
+    mapped = [
+        F.expr(source.columns.get(name, "NULL")).try_cast(kind).alias(name) for name, kind in columns.items()
+    ]
+    aside = [F.col(name).alias(f"_{name}") for name in PROVENANCE]
+    malformed = F.col(CORRUPT).isNotNull().alias("_malformed")
+    return (
+        unpacked.select(*mapped, *aside, malformed)
+        .withColumns({name: F.col(f"_{name}") for name in PROVENANCE})
+        .drop(*(f"_{name}" for name in PROVENANCE))
+    )
+
+
+def judge(frame: DataFrame, rules: Mapping[str, Column]) -> DataFrame:
+    """Adds `reasons`: the names of the broken rules, empty for a good row. A malformed row has that reason alone."""
+    broken = F.array_compact(F.array(*(F.when(rule, F.lit(name)) for name, rule in rules.items())))
+    return frame.withColumn(
+        "reasons", F.when(F.col("_malformed"), F.array(F.lit("malformed"))).otherwise(broken)
+    )
+
+
+def kept(judged: DataFrame) -> DataFrame:
+    return judged.where(F.size("reasons") == 0)
+
+
+def quarantined(judged: DataFrame, source_name: str) -> DataFrame:
+    """Rows of events_quarantine for the rows that broke a rule."""
+    return judged.where(F.size("reasons") > 0).select(
+        F.lit(source_name).alias("source"),
+        "source_file",
+        "row",
+        "ingest_day",
+        "reasons",
+        "raw",
+        F.lit(None).cast("date").alias("replayed_on"),
+    )
+
+
+def timing_rules(moment: str, source: Source) -> dict[str, Column]:
+    """Lateness and the future are measured against the ingest day, never the clock, so that old data can be loaded."""
+    end_of_day = F.date_add("ingest_day", 1).cast("timestamp")
+    ahead = F.make_interval(mins=F.lit(source.max_minutes_ahead))
+    return {
+        f"{moment}_missing": F.col(moment).isNull(),
+        "in_the_future": F.col(moment) >= end_of_day + ahead,
+        "too_late": F.to_date(moment) < F.date_sub("ingest_day", source.max_days_late),
+    }
+
+
+def missing_rules(*names: str) -> dict[str, Column]:
+    return {f"{name}_missing": F.col(name).isNull() for name in names}

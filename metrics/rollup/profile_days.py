@@ -1,0 +1,54 @@
+"""The roll-up: events to measures per profile and day, and the exposure day's part, in one scan (DESIGN §2)."""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from metrics.configuration.catalogue import Catalogue, Measure
+
+
+def roll_up(events: DataFrame, first: DataFrame, catalogue: Catalogue) -> DataFrame:
+    """Measures per (day, profile_id, experiment_id); experiment_id null is the whole day.
+
+    A row with an experiment_id holds the events at or after that experiment's exposure, on the exposure day.
+    `first`: experiment_id, profile_id, exposure_day, exposed_at as `first_exposures` gives them. One shuffle:
+    each event is counted for its day, and once more per experiment that its profile entered earlier that day.
+    """
+    counted_for = events.join(_exposed_that_day(first), ["day", "profile_id"], how="left").withColumn(
+        "_experiment", F.explode(_slots())
+    )
+    return (
+        counted_for.groupBy("day", "profile_id", F.col("_experiment").alias("experiment_id"))
+        .agg(F.max("household_id").alias("household_id"), *_aggregates(catalogue))
+        .select("day", "experiment_id", "profile_id", "household_id", *catalogue.measures)
+    )
+
+
+def profile_days(rolled: DataFrame) -> DataFrame:
+    return rolled.where(F.col("experiment_id").isNull()).drop("experiment_id")
+
+
+def exposure_day_measures(rolled: DataFrame) -> DataFrame:
+    return rolled.where(F.col("experiment_id").isNotNull())
+
+
+def _exposed_that_day(first: DataFrame) -> DataFrame:
+    exposure = F.struct("experiment_id", "exposed_at")
+    return first.groupBy(F.col("exposure_day").alias("day"), "profile_id").agg(
+        F.collect_list(exposure).alias("_exposures")
+    )
+
+
+def _slots() -> Column:
+    """The whole day (null), and each experiment entered before this event."""
+    entered = F.filter("_exposures", lambda exposure: F.col("event_ts") >= exposure["exposed_at"])
+    names = F.coalesce(F.transform(entered, lambda exposure: exposure["experiment_id"]), F.array())
+    return F.concat(F.array(F.lit(None).cast("string")), names)
+
+
+def _aggregates(catalogue: Catalogue) -> list[Column]:
+    return [_aggregate(measure) for measure in catalogue.measures.values()]
+
+
+def _aggregate(measure: Measure) -> Column:
+    # A sum over no matching event is null in SQL; here the profile was active, so it is a true zero.
+    return F.coalesce(F.expr(measure.sql).cast("double"), F.lit(0.0)).alias(measure.name)

@@ -1,0 +1,47 @@
+from pyspark.sql import SparkSession
+
+from metrics.rollup.exposures import first_exposures, without_crossovers
+from tests.metrics.rollup.frames import EXPERIMENT, OTHER, at, exposures
+
+
+def test_the_first_exposure_of_the_enrolment_counts_as_it_was_then(spark: SparkSession) -> None:
+    frame = exposures(
+        spark,
+        {"exposed_at": at("2026-03-03T09:00"), "device": "web"},
+        {"exposed_at": at("2026-03-03T08:00"), "device": "tv"},
+        {"exposed_at": at("2026-03-01T08:00"), "device": "ios"},
+    )
+    rows = first_exposures(frame, [EXPERIMENT]).collect()
+    assert [(row["exposed_at"], row["device"]) for row in rows] == [(at("2026-03-03T08:00"), "tv")]
+
+
+def test_a_profile_first_seen_after_the_enrolment_is_not_in(spark: SparkSession) -> None:
+    frame = exposures(
+        spark, {"exposed_at": at("2026-03-04T23:59")}, {"profile_id": 2, "exposed_at": at("2026-03-05T00:00")}
+    )
+    assert [row["profile_id"] for row in first_exposures(frame, [EXPERIMENT]).collect()] == [1]
+
+
+def test_a_profile_seen_in_two_arms_is_a_crossover_even_after_the_enrolment(spark: SparkSession) -> None:
+    frame = exposures(
+        spark,
+        {},
+        {"exposed_at": at("2026-03-10T12:00"), "arm": "treatment"},
+        {"profile_id": 2},
+        {"profile_id": 2, "exposed_at": at("2026-03-04T12:00")},
+    )
+    first = first_exposures(frame, [EXPERIMENT])
+    assert {row["profile_id"]: row["n_arms"] for row in first.collect()} == {1: 2, 2: 1}
+    assert [row["profile_id"] for row in without_crossovers(first).collect()] == [2]
+
+
+def test_each_experiment_has_its_own_first_exposure(spark: SparkSession) -> None:
+    frame = exposures(
+        spark, {}, {"experiment_id": "y", "exposed_at": at("2026-03-03T12:00"), "arm": "treatment"}
+    )
+    rows = first_exposures(frame, [EXPERIMENT, OTHER]).collect()
+    assert {(row["experiment_id"], row["arm"], row["n_arms"]) for row in rows} == {
+        ("x", "control", 1),
+        ("y", "treatment", 1),
+    }
+    assert [row["experiment_id"] for row in first_exposures(frame, [OTHER]).collect()] == ["y"]

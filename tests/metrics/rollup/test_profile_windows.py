@@ -1,0 +1,100 @@
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+from pyspark.sql import Row, SparkSession
+
+from metrics.rollup.exposures import first_exposures
+from metrics.rollup.profile_windows import profile_windows
+from tests.metrics.rollup.frames import CATALOGUE, EXPERIMENT, START, at, exposures
+
+MEASURES = "plays DOUBLE, minutes DOUBLE, active DOUBLE"
+
+
+def windows(
+    spark: SparkSession,
+    exposed: list[dict[str, Any]],
+    days: dict[int, float | None],
+    day_0: float | None = None,
+    analysis_day: date = START + timedelta(days=5),
+    experiment: Any = EXPERIMENT,
+) -> dict[int, Row]:
+    """Profile windows by profile_id. `days`: plays of profile 1 by day from the start; `day_0` from exposure on."""
+    known = {n: None if plays is None else float(plays) for n, plays in days.items()}
+    rows = [(START + timedelta(days=n), 1, 10, plays, 2.0, 1.0) for n, plays in known.items()]
+    profile_days = spark.createDataFrame(
+        rows, f"day DATE, profile_id BIGINT, household_id BIGINT, {MEASURES}"
+    )
+    zero = [] if day_0 is None else [(START, "x", 1, 10, day_0, 1.0, 1.0)]
+    at_exposure = spark.createDataFrame(
+        zero, f"day DATE, experiment_id STRING, profile_id BIGINT, household_id BIGINT, {MEASURES}"
+    )
+    first = first_exposures(exposures(spark, *exposed), [experiment])
+    frame = profile_windows(first, profile_days, at_exposure, experiment, CATALOGUE, analysis_day)
+    return {row["profile_id"]: row for row in frame.collect()}
+
+
+def test_day_0_counts_from_the_exposure_and_the_window_ends_in_time(spark: SparkSession) -> None:
+    row = windows(spark, [{}], {-15: 1, -14: 2, -1: 4, 0: 100, 1: 8, 2: 16, 3: 32, 5: 64, 6: 128}, day_0=0.5)[
+        1
+    ]
+    assert row["pre_plays"] == 2 + 4
+    assert row["plays_3d"] == 0.5 + 8 + 16
+    assert row["plays_to_date"] == 0.5 + 8 + 16 + 32 + 64
+    assert row["minutes_per_play_numerator"] == 1 + 2 * 4
+    assert row["active_3d"] == 1
+
+
+def test_a_profile_that_did_nothing_has_zeros(spark: SparkSession) -> None:
+    row = windows(spark, [{}], {})[1]
+    assert (row["plays_3d"], row["pre_plays"], row["active_3d"], row["plays_to_date"]) == (0, 0, 0, 0)
+
+
+def test_an_outcome_is_null_until_its_window_has_matured(spark: SparkSession) -> None:
+    exposed: list[dict[str, Any]] = [{}, {"profile_id": 2, "exposed_at": at("2026-03-03T12:00")}]
+    early = windows(spark, exposed, {1: 1}, analysis_day=START + timedelta(days=2))
+    assert early[1]["plays_3d"] == 1
+    assert early[2]["plays_3d"] is None
+    assert early[2]["plays_to_date"] == 0
+
+
+def test_a_day_rolled_up_before_the_measure_existed_makes_the_outcome_unknown(spark: SparkSession) -> None:
+    row = windows(spark, [{}], {1: None, -1: None})[1]
+    assert row["plays_3d"] is None and row["pre_plays"] is None
+    assert row["minutes_per_play_numerator"] == 2
+
+
+def test_covariates_are_missing_for_profiles_younger_than_the_pre_period(spark: SparkSession) -> None:
+    exposed: list[dict[str, Any]] = [
+        {"profile_id": 1, "tenure_days": 14},
+        {"profile_id": 2, "tenure_days": 13},
+        {"profile_id": 3, "tenure_days": None},
+    ]
+    rows = windows(spark, exposed, {-1: 3})
+    assert {p: row["pre_plays"] for p, row in rows.items()} == {1: 3, 2: None, 3: None}
+
+
+def test_segments_and_stratum_are_as_of_the_exposure(spark: SparkSession) -> None:
+    exposed: list[dict[str, Any]] = [
+        {"profile_id": 1, "tenure_days": 29},
+        {"profile_id": 2, "tenure_days": 30, "device": None},
+        {"profile_id": 3, "tenure_days": None},
+    ]
+    rows = windows(spark, exposed, {})
+    assert {p: (r["tenure_band"], r["stratum"]) for p, r in rows.items()} == {
+        1: ("new", "eu|tv"),
+        2: ("established", "eu|unknown"),
+        3: ("unknown", "eu|tv"),
+    }
+    assert rows[1]["stratum"] != "all"
+    unstratified = replace(EXPERIMENT, strata=())
+    assert windows(spark, exposed[:1], {}, experiment=unstratified)[1]["stratum"] == "all"
+
+
+def test_crossovers_are_left_out(spark: SparkSession) -> None:
+    exposed: list[dict[str, Any]] = [
+        {},
+        {"arm": "treatment", "exposed_at": at("2026-03-04T12:00")},
+        {"profile_id": 2},
+    ]
+    assert set(windows(spark, exposed, {})) == {2}
