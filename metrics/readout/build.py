@@ -1,0 +1,255 @@
+"""From table rows to a Readout."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from metrics.configuration.catalogue import Catalogue
+from metrics.configuration.experiment import STANDING_SEGMENT, Experiment
+from metrics.decision import Decision, Stage, decide
+from metrics.errors import InputError
+from metrics.evidence import ALL, Evidence, decision_estimator, exposed_by_arm, gather, matured_profiles
+from metrics.readout.business import business_terms
+from metrics.readout.model import (
+    ArmCounts,
+    MetricReading,
+    Provenance,
+    QualitySummary,
+    Readout,
+    ReadoutRows,
+    SrmSummary,
+    TruthReading,
+)
+from metrics.readout.reading import Reading, read_metric, read_segment
+from metrics.rows import Estimate, QualityResult, RolloutDecision, SrmCheck, Truth, row_of
+
+_TENURE_ORDER = ("new", "established", "unknown")
+
+
+def readout_rows(
+    estimates: Iterable[Mapping[str, Any]],
+    srm_checks: Iterable[Mapping[str, Any]] = (),
+    rollout_decisions: Iterable[Mapping[str, Any]] = (),
+    quality: Iterable[Mapping[str, Any]] = (),
+    truth: Iterable[Mapping[str, Any]] = (),
+    population: int | None = None,
+    analysed: Mapping[str, int] | None = None,
+) -> ReadoutRows:
+    """Rows as the tables and the truth file give them, typed; only the latest epoch counts."""
+    typed = [row_of(Estimate, row) for row in estimates]
+    epoch = max((row.epoch for row in typed), default=0)
+    checks = (row_of(SrmCheck, row) for row in srm_checks)
+    decisions = (row_of(RolloutDecision, row) for row in rollout_decisions)
+    return ReadoutRows(
+        estimates=tuple(row for row in typed if row.epoch == epoch),
+        srm_checks=tuple(check for check in checks if check.epoch == epoch),
+        rollout_decisions=tuple(decision for decision in decisions if decision.epoch == epoch),
+        quality=tuple(row_of(QualityResult, row) for row in quality),
+        truth=tuple(row_of(Truth, row) for row in truth),
+        population=population,
+        analysed=analysed,
+    )
+
+
+def build_readout(
+    experiment: Experiment, catalogue: Catalogue, analysis_day: date, rows: ReadoutRows
+) -> Readout:
+    """Raises InputError where the day has no estimates of the experiment."""
+    if not rows.estimates:
+        raise InputError(
+            f"experiment '{experiment.id}' has no estimates for {analysis_day}; "
+            "run jobs/estimate_effects.py for that day"
+        )
+    checks = _up_to(rows.srm_checks, analysis_day)
+    evidence = gather(experiment, catalogue, analysis_day, rows.estimates, checks, rows.quality)
+    stage = _stage_in_force(rows.rollout_decisions, analysis_day)
+    decision = decide(experiment, catalogue, analysis_day, rows.estimates, checks, rows.quality, stage)
+    primary = [row for (metric, _), row in evidence.rows.items() if metric == experiment.primary[0]]
+    return Readout(
+        experiment_id=experiment.id,
+        owner=experiment.owner,
+        hypothesis=experiment.hypothesis,
+        analysis_day=analysis_day,
+        start=experiment.start,
+        last_enrollment_day=experiment.last_enrollment_day,
+        epoch=rows.estimates[0].epoch,
+        control=experiment.control,
+        arms=_arm_counts(experiment, primary, evidence.srm, rows.analysed),
+        level=1 - experiment.alpha,
+        power=experiment.power,
+        mde_relative=experiment.mde_relative,
+        is_randomized=experiment.randomized_by != "none",
+        is_final=evidence.is_due,
+        is_trusted=evidence.is_trusted,
+        decision=decision,
+        n_matured=matured_profiles(primary),
+        n_households=max((row.n_households or 0 for row in primary), default=0) or None,
+        population=rows.population,
+        business=business_terms(experiment, catalogue, evidence.rows, rows.population),
+        metrics=_metric_readings(evidence, decision, rows.truth),
+        segments=_segment_readings(evidence, rows),
+        other_estimators=_other_estimators(evidence, rows.estimates),
+        covariates=experiment.covariates.columns if experiment.covariates else (),
+        srm=_srm_summary(experiment, evidence.srm),
+        quality=_quality_summary(rows.quality),
+        provenance=_provenance(experiment, rows.estimates),
+    )
+
+
+def _up_to(checks: Sequence[SrmCheck], analysis_day: date) -> tuple[SrmCheck, ...]:
+    return tuple(check for check in checks if check.window_end <= _end_of(analysis_day))
+
+
+def _stage_in_force(decisions: Sequence[RolloutDecision], analysis_day: date) -> Stage | None:
+    """The stage during this day: what the last decision before its end led to, and since which day.
+
+    A decision is dated by the end of its day, which is the beginning of the first day that it governs. Of two for
+    one time (late data), the more careful counts.
+    """
+    earlier = [decision for decision in decisions if decision.decided_for < _end_of(analysis_day)]
+    earlier.sort(key=lambda decision: (decision.decided_for, -decision.stage_to))
+    if not earlier:
+        return None
+    share = earlier[-1].stage_to
+    reached = [decision for decision in earlier if decision.stage_to == share != decision.stage_from]
+    return Stage(share, reached[-1].decided_for.date() if reached else None)
+
+
+def _end_of(day: date) -> datetime:
+    return datetime.combine(day + timedelta(days=1), time(), UTC)
+
+
+def _arm_counts(
+    experiment: Experiment,
+    primary: Sequence[Estimate],
+    srm: Sequence[SrmCheck],
+    analysed: Mapping[str, int] | None,
+) -> tuple[ArmCounts, ...]:
+    exposed = exposed_by_arm(srm)
+    matured = {row.arm: row.n_profiles_arm for row in primary}
+    matured[experiment.control] = primary[0].n_profiles_control if primary else None
+    return tuple(
+        ArmCounts(
+            arm=arm,
+            share=share,
+            exposed=exposed.get(arm),
+            crossovers=_crossovers(exposed.get(arm), analysed, arm),
+            matured=matured.get(arm),
+        )
+        for arm, share in experiment.arms.items()
+    )
+
+
+def _crossovers(exposed: int | None, analysed: Mapping[str, int] | None, arm: str) -> int | None:
+    """Exposed profiles that are not analysed: every first exposure has a window, unless it crossed over."""
+    if exposed is None or analysed is None:
+        return None
+    return max(0, exposed - analysed.get(arm, 0))
+
+
+def _metric_readings(
+    evidence: Evidence, decision: Decision, truth: Sequence[Truth]
+) -> tuple[MetricReading, ...]:
+    experiment = evidence.experiment
+    return tuple(
+        _metric_reading(row, evidence, read_metric(row, evidence, decision), truth)
+        for metric in experiment.metric_names
+        for arm in experiment.treatments
+        if (row := evidence.rows.get((metric, arm)))
+    )
+
+
+def _segment_readings(evidence: Evidence, rows: ReadoutRows) -> tuple[MetricReading, ...]:
+    """Every segment of every metric, new profiles first."""
+    experiment, metrics = evidence.experiment, evidence.catalogue.metrics
+    names = sorted(experiment.standing_segments, key=lambda name: name != STANDING_SEGMENT)
+    chosen = [
+        row
+        for row in rows.estimates
+        if row.segment in names
+        and row.metric in experiment.metric_names
+        and row.estimator == decision_estimator(experiment, metrics[row.metric])
+    ]
+    chosen.sort(
+        key=lambda row: (
+            experiment.metric_names.index(row.metric),
+            names.index(row.segment),
+            *_value_order(row),
+        )
+    )
+    return tuple(_metric_reading(row, evidence, read_segment(row, evidence), rows.truth) for row in chosen)
+
+
+def _value_order(row: Estimate) -> tuple[int, str, str]:
+    is_tenure = row.segment == STANDING_SEGMENT and row.segment_value in _TENURE_ORDER
+    return (_TENURE_ORDER.index(row.segment_value) if is_tenure else 0, row.segment_value, row.arm)
+
+
+def _metric_reading(
+    row: Estimate, evidence: Evidence, reading: Reading, truth: Sequence[Truth]
+) -> MetricReading:
+    metric = evidence.catalogue.metrics[row.metric]
+    return MetricReading(
+        estimate=row,
+        unit=metric.unit,
+        better=metric.better,
+        margin=evidence.experiment.guardrails.get(row.metric),
+        reading=reading,
+        truth=_truth_of(row, truth),
+    )
+
+
+def _truth_of(row: Estimate, truth: Sequence[Truth]) -> TruthReading | None:
+    found = next((known for known in truth if _is_of_cell(known, row)), None)
+    if found is None:
+        return None
+    is_covered = None
+    if row.ci_low is not None and row.ci_high is not None:
+        is_covered = row.ci_low <= found.effect <= row.ci_high
+    return TruthReading(found.effect, found.relative_effect, is_covered)
+
+
+def _is_of_cell(truth: Truth, row: Estimate) -> bool:
+    cell = (row.experiment_id, row.analysis_day, row.metric, row.arm, row.segment)
+    if (truth.experiment_id, truth.analysis_day, truth.metric, truth.arm, truth.segment) != cell:
+        return False
+    return row.segment == ALL or truth.segment_value == row.segment_value
+
+
+def _other_estimators(evidence: Evidence, estimates: Sequence[Estimate]) -> tuple[Estimate, ...]:
+    """The overall rows that do not decide, for comparison, in the order of the metrics."""
+    names = evidence.experiment.metric_names
+    deciding = set(evidence.rows.values())
+    others = [row for row in estimates if row.segment == ALL and row.metric in names and row not in deciding]
+    return tuple(sorted(others, key=lambda row: (names.index(row.metric), row.arm, row.estimator)))
+
+
+def _srm_summary(experiment: Experiment, checks: Sequence[SrmCheck]) -> SrmSummary:
+    units = ("profile", "household")
+    order = sorted(checks, key=lambda c: (c.slice != ALL, c.slice, c.slice_value, units.index(c.unit)))
+    return SrmSummary(experiment.randomized_by != "none", tuple(order))
+
+
+def _quality_summary(quality: Sequence[QualityResult]) -> QualitySummary:
+    failures = [result for result in quality if not result.success]
+    failures.sort(
+        key=lambda result: (result.severity != "critical", result.day, result.table, result.expectation)
+    )
+    return QualitySummary(len(quality), tuple(failures))
+
+
+def _provenance(experiment: Experiment, estimates: Sequence[Estimate]) -> Provenance:
+    hashes = _distinct(row.spec_hash for row in estimates)
+    return Provenance(
+        spec_hash=", ".join(hashes) or experiment.spec_hash,
+        is_spec_changed=bool(hashes) and hashes != (experiment.spec_hash,),
+        input_versions=_distinct(row.input_version for row in estimates),
+        code_versions=_distinct(row.code_version for row in estimates),
+        quality_run_ids=_distinct(row.quality_run_id for row in estimates),
+        covariances=_distinct(row.vcov for row in estimates),
+        computed_at=max((row.computed_at for row in estimates if row.computed_at), default=None),
+    )
+
+
+def _distinct(values: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(sorted({value for value in values if value}))

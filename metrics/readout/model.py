@@ -1,0 +1,143 @@
+"""The readout of one experiment on one analysis day, as plain facts; terminal, page and JSON only lay it out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from metrics.decision import Decision
+from metrics.readout.business import BusinessTerm
+from metrics.readout.reading import Reading
+from metrics.rows import Estimate, QualityResult, RolloutDecision, SrmCheck, Truth
+
+
+@dataclass(frozen=True)
+class ReadoutRows:
+    """Rows of one experiment and one analysis day; checks and audits also of the days before.
+
+    `population` counts the profiles table, `analysed` the rows of profile_windows by arm (crossovers are not in
+    it). None where they are not known.
+    """
+
+    estimates: tuple[Estimate, ...]
+    srm_checks: tuple[SrmCheck, ...] = ()
+    rollout_decisions: tuple[RolloutDecision, ...] = ()
+    quality: tuple[QualityResult, ...] = ()
+    truth: tuple[Truth, ...] = ()
+    population: int | None = None
+    analysed: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class TruthReading:
+    effect: float
+    relative_effect: float | None
+    is_covered: bool | None
+
+
+@dataclass(frozen=True)
+class MetricReading:
+    """One estimate with what it means; `margin` for guardrails only."""
+
+    estimate: Estimate
+    unit: str
+    better: str
+    margin: float | None
+    reading: Reading
+    truth: TruthReading | None
+
+
+@dataclass(frozen=True)
+class ArmCounts:
+    """Profiles of one arm: exposed (crossovers included), crossovers excluded, matured for the first primary."""
+
+    arm: str
+    share: float
+    exposed: int | None
+    crossovers: int | None
+    matured: int | None
+
+
+@dataclass(frozen=True)
+class SrmSummary:
+    """Latest cumulative checks, the overall ones first; `is_gate` is false for observational data."""
+
+    is_gate: bool
+    checks: tuple[SrmCheck, ...]
+
+    @property
+    def triggered(self) -> tuple[SrmCheck, ...]:
+        return tuple(check for check in self.checks if check.triggered)
+
+    @property
+    def smallest_p(self) -> SrmCheck | None:
+        known = [check for check in self.checks if check.p_value is not None]
+        return min(known, key=lambda check: check.p_value or 0.0, default=None)
+
+
+@dataclass(frozen=True)
+class QualitySummary:
+    """`failures` are expectations that did not hold, the critical ones first."""
+
+    n_expectations: int
+    failures: tuple[QualityResult, ...]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the numbers rest on. `is_spec_changed`: the experiment file is no longer the one that was computed."""
+
+    spec_hash: str
+    is_spec_changed: bool
+    input_versions: tuple[str, ...]
+    code_versions: tuple[str, ...]
+    quality_run_ids: tuple[str, ...]
+    covariances: tuple[str, ...]
+    computed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Readout:
+    experiment_id: str
+    owner: str
+    hypothesis: str
+    analysis_day: date
+    start: date
+    last_enrollment_day: date
+    epoch: int
+    control: str
+    arms: tuple[ArmCounts, ...]
+    level: float
+    power: float
+    mde_relative: float
+    is_randomized: bool
+    is_final: bool
+    is_trusted: bool
+    decision: Decision
+    n_matured: int | None
+    n_households: int | None
+    population: int | None
+    business: tuple[BusinessTerm, ...]
+    metrics: tuple[MetricReading, ...]
+    segments: tuple[MetricReading, ...]
+    other_estimators: tuple[Estimate, ...]
+    covariates: tuple[str, ...]
+    srm: SrmSummary
+    quality: QualitySummary
+    provenance: Provenance
+
+    @property
+    def has_truth(self) -> bool:
+        return any(reading.truth for reading in self.metrics)
+
+    @property
+    def has_several_treatments(self) -> bool:
+        return len(self.arms) > 2
+
+    @property
+    def new_profiles(self) -> tuple[MetricReading, ...]:
+        """The primary metrics for profiles under 30 days' tenure: the standing segment."""
+        estimates = ((reading, reading.estimate) for reading in self.segments)
+        return tuple(r for r, row in estimates if (row.segment_value, row.role) == ("new", "primary"))
+
+    def of_role(self, role: str) -> tuple[MetricReading, ...]:
+        return tuple(reading for reading in self.metrics if reading.estimate.role == role)

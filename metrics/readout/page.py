@@ -1,0 +1,149 @@
+"""The readout as one self-contained HTML file: decision first, no scripts, no request to anywhere."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from metrics import wording
+from metrics.evidence import ALL
+from metrics.readout import phrases
+from metrics.readout.business import BusinessTerm
+from metrics.readout.model import MetricReading, Readout
+from metrics.readout.plots import Forest, Interval, forest
+from metrics.reasons import STATUS_WORDS, slice_name
+from metrics.rows import Estimate, SrmCheck
+
+# An interval much wider than the overall one would squash the others; it is cut there and marked.
+_REACH_IN_OVERALL_WIDTHS = 4
+_REACH_IN_MARGINS = 4.0
+_VISIBLE_SRM_ROWS = 8
+
+
+@dataclass(frozen=True)
+class MetricTable:
+    """Estimates of one table with their common forest plot, bar by bar in the order of `readings`."""
+
+    title: str
+    readings: tuple[MetricReading, ...]
+    forest: Forest
+
+
+def render_page(readout: Readout) -> str:
+    """The page; every value is escaped."""
+    template = _environment().get_template("readout.html.j2")
+    main = [reading for reading in readout.metrics if reading.estimate.role != "guardrail"]
+    return template.render(
+        readout=readout,
+        headline=phrases.headline(readout),
+        business=_business(readout),
+        main=_effects("Primary and secondary metrics", main),
+        guardrails=_guardrails(readout),
+        segments=[_effects(name, readings, _reach(readout, name)) for name, readings in _by_metric(readout)],
+        truths=[reading for reading in (*readout.metrics, *readout.new_profiles) if reading.truth],
+        more_truths=[r for r in readout.segments if r.truth and r not in readout.new_profiles],
+        srm_shown=_srm_shown(readout.srm.checks),
+        srm_rest=[check for check in readout.srm.checks if check not in _srm_shown(readout.srm.checks)],
+        srm_sentence=phrases.srm_sentence(readout),
+        quality_sentence=phrases.quality_sentence(readout),
+        level=wording.share(readout.level),
+        several=readout.has_several_treatments,
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("metrics.readout", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "label": wording.label,
+        "count": wording.count,
+        "share": wording.share,
+        "p": wording.p_value,
+        "percent": wording.percent,
+        "number": wording.number,
+        "decimals": wording.decimals_for,
+        "slice_name": slice_name,
+        "observed": phrases.observed,
+        "detectable": phrases.detectable,
+        "some": phrases.some,
+        "interval": _interval,
+        "relative": _relative,
+        "status": lambda status: STATUS_WORDS.get(status, status),
+        "observed_share": _observed_share,
+    }
+    return environment
+
+
+def _business(readout: Readout) -> list[BusinessTerm]:
+    """In the order of the roles; nothing where the numbers are not used."""
+    order = ("primary", "secondary", "guardrail")
+    return sorted(readout.business, key=lambda term: order.index(term.role)) if readout.is_trusted else []
+
+
+def _effects(title: str, readings: Sequence[MetricReading], reach: float | None = None) -> MetricTable:
+    """Metrics of different units share a scale of relative effects."""
+    intervals = [_relative_interval(reading.estimate) for reading in readings]
+    return MetricTable(title, tuple(readings), forest(intervals, _percent_tick, reach=reach))
+
+
+def _guardrails(readout: Readout) -> MetricTable:
+    """Harm in multiples of the margin: guardrails of different units share the line at 1."""
+    intervals: list[Interval | None] = []
+    for v in readout.decision.guardrails:
+        known = v.harm is not None and v.harm_low is not None and v.harm_high is not None
+        harm = (v.harm_low or 0.0, v.harm or 0.0, v.harm_high or 0.0)
+        intervals.append((harm[0] / v.margin, harm[1] / v.margin, harm[2] / v.margin) if known else None)
+    plot = forest(intervals, lambda value: f"{value:g}×", marks=(1.0,), reach=_REACH_IN_MARGINS)
+    return MetricTable("Guardrails", readout.of_role("guardrail"), plot)
+
+
+def _by_metric(readout: Readout) -> list[tuple[str, list[MetricReading]]]:
+    names = dict.fromkeys(reading.estimate.metric for reading in readout.segments)
+    return [(name, [r for r in readout.segments if r.estimate.metric == name]) for name in names]
+
+
+def _reach(readout: Readout, metric: str) -> float | None:
+    overall = [_relative_interval(r.estimate) for r in readout.metrics if r.estimate.metric == metric]
+    widths = [abs(interval[1]) + (interval[2] - interval[0]) for interval in overall if interval]
+    return _REACH_IN_OVERALL_WIDTHS * max(widths) if widths else None
+
+
+def _relative_interval(row: Estimate) -> Interval | None:
+    if row.relative_ci_low is None or row.relative_effect is None or row.relative_ci_high is None:
+        return None
+    return (row.relative_ci_low, row.relative_effect, row.relative_ci_high)
+
+
+def _percent_tick(value: float) -> str:
+    return f"{100 * value:+.3g}%".replace("-", wording.MINUS) if value else "0"
+
+
+def _srm_shown(checks: Sequence[SrmCheck]) -> list[SrmCheck]:
+    """The overall checks, the triggered ones, then those with the smallest p values, up to a handful."""
+    first = [check for check in checks if check.slice == ALL or check.triggered]
+    rest = [check for check in checks if check not in first]
+    rest.sort(key=lambda check: 1.0 if check.p_value is None else check.p_value)
+    return [*first, *rest[: max(0, _VISIBLE_SRM_ROWS - len(first))]]
+
+
+def _observed_share(check: SrmCheck, arm: str) -> str:
+    total = sum(check.observed.values())
+    return f"{100 * check.observed.get(arm, 0) / total:.2f}%" if total else wording.MISSING
+
+
+def _interval(row: Estimate) -> str:
+    decimals = wording.decimals_for(row.std_error)
+    if row.ci_low is None or row.ci_high is None:
+        return wording.MISSING
+    return f"{wording.number(row.ci_low, decimals, True)} to {wording.number(row.ci_high, decimals, True)}"
+
+
+def _relative(row: Estimate) -> str:
+    if row.relative_ci_low is None or row.relative_ci_high is None:
+        return wording.MISSING
+    return f"{wording.percent(row.relative_ci_low)} to {wording.percent(row.relative_ci_high)}"

@@ -1,0 +1,71 @@
+"""Phrases that the terminal and the page share."""
+
+from collections.abc import Sequence
+
+from metrics import wording
+from metrics.readout.model import Readout
+from metrics.reasons import slice_name
+from metrics.rows import Estimate, SrmCheck
+
+_ACTIONS = {
+    "ship": "Ship",
+    "hold": "Hold",
+    "rollback": "Roll back",
+    "stop": "Stop, do not ship",
+    "advance": "Advance",
+}
+
+
+def headline(readout: Readout) -> str:
+    """'Ship treatment', 'Advance from 5% to 20%', 'Hold'."""
+    decision = readout.decision
+    action = _ACTIONS[decision.action]
+    if decision.action == "ship":
+        return f"{action} {decision.arm}"
+    if decision.action == "advance":
+        return f"{action} from {wording.share(decision.stage_from)} to {wording.share(decision.stage_to)}"
+    return action
+
+
+def srm_sentence(readout: Readout) -> str:
+    srm = readout.srm
+    if not srm.is_gate:
+        return "not a randomized experiment, so there is no planned ratio to check."
+    if not srm.checks:
+        return "not checked yet."
+    smallest = srm.smallest_p
+    p = (
+        f"smallest p {wording.p_value(smallest.p_value)} ({slice_name(smallest)})"
+        if smallest
+        else "no p value"
+    )
+    if srm.triggered:
+        return f"MISMATCH in {len(srm.triggered)} of {len(srm.checks)} slices; {p}."
+    return f"as planned in all {len(srm.checks)} slices checked; {p}."
+
+
+def quality_sentence(readout: Readout) -> str:
+    quality = readout.quality
+    if not quality.n_expectations:
+        return "no audit results recorded."
+    critical = sum(failure.severity == "critical" for failure in quality.failures)
+    warnings = len(quality.failures) - critical
+    if not quality.failures:
+        return f"all {quality.n_expectations:,} expectations held."
+    noun = "warning" if warnings == 1 else "warnings"
+    return f"{quality.n_expectations:,} expectations, {critical} critical failures, {warnings} {noun}."
+
+
+def observed(check: SrmCheck) -> str:
+    return " / ".join(f"{arm} {wording.count(n)}" for arm, n in check.observed.items())
+
+
+def detectable(row: Estimate) -> str:
+    """The minimum detectable effect in per cent of the control mean."""
+    if row.mde is None or not row.control_mean:
+        return wording.MISSING
+    return wording.percent(row.mde / abs(row.control_mean), signed=False)
+
+
+def some(values: Sequence[str]) -> str:
+    return ", ".join(values[:3]) + (f" and {len(values) - 3} more" if len(values) > 3 else "") or "unknown"

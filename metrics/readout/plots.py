@@ -1,0 +1,73 @@
+"""Forest plots as geometry: positions in per cent of the plot's width, drawn by the template as inline SVG."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+Interval = tuple[float, float, float]  # low, point, high
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One interval; `is_cut_*` where it runs on beyond the plot."""
+
+    low: float
+    point: float
+    high: float
+    is_cut_low: bool
+    is_cut_high: bool
+
+
+@dataclass(frozen=True)
+class Tick:
+    position: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Forest:
+    """`bars` in the order of the rows, None where there is no interval; `zero` and `marks` are vertical lines."""
+
+    bars: tuple[Bar | None, ...]
+    ticks: tuple[Tick, ...]
+    zero: float
+    marks: tuple[float, ...]
+
+
+def forest(
+    intervals: Sequence[Interval | None],
+    text: Callable[[float], str],
+    marks: Sequence[float] = (),
+    reach: float | None = None,
+) -> Forest:
+    """Lay intervals out on one scale that holds zero and the `marks`; beyond ±`reach` intervals are cut."""
+    known = [value for interval in intervals if interval for value in interval]
+    low, high = min((*known, *marks, 0.0)), max((*known, *marks, 0.0))
+    if reach:
+        low, high = max(low, -reach), min(high, reach)
+    step = _step(high - low)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    start, width = first * step, max(last - first, 1) * step
+
+    def at(value: float) -> float:
+        return round(4 + 92 * (value - start) / width, 3)  # a margin, so that end labels are not cut off
+
+    return Forest(
+        bars=tuple(_bar(interval, start, start + width, at) if interval else None for interval in intervals),
+        ticks=tuple(Tick(at(n * step), text(n * step)) for n in range(first, max(last, first + 1) + 1)),
+        zero=at(0.0),
+        marks=tuple(at(mark) for mark in marks),
+    )
+
+
+def _bar(interval: Interval, start: float, end: float, at: Callable[[float], float]) -> Bar:
+    low, point, high = (min(max(value, start), end) for value in interval)
+    return Bar(at(low), at(point), at(high), interval[0] < start, interval[2] > end)
+
+
+def _step(width: float) -> float:
+    """A round step of 1, 2 or 5 times a power of ten that divides the width into about four."""
+    if width <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(width / 4))
+    return next(power * n for n in (1, 2, 5, 10) if power * n >= width / 4)

@@ -1,0 +1,148 @@
+"""Why the gate decided as it did, in sentences that a product manager understands."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from metrics import wording
+from metrics.evidence import ALL, Evidence, GuardrailVerdict, PrimaryVerdict, exposed_by_arm, matured_profiles
+from metrics.rows import Estimate, SrmCheck
+
+SRM_UNCHECKED = "The sample ratio has not been checked, so the arms may not be comparable."
+ALL_PASSED = "Harm beyond the margin is ruled out for every guardrail."
+STATUS_WORDS = {
+    "ok": "computed",
+    "no_data": "no data",
+    "not_matured": "no profile has matured",
+    "empty_arm": "an arm is empty",
+    "no_variance": "all values are equal",
+    "one_cluster": "only one household",
+    "collinear": "the arm cannot be told from the covariates",
+    "leverage_one": "one household decides it alone",
+    "srm_blocked": "blocked by a sample ratio mismatch",
+    "audit_failed": "blocked by a failed audit",
+}
+
+
+def of_faults(evidence: Evidence) -> tuple[str, ...]:
+    """Why the day's numbers are not used, if so."""
+    faults = []
+    if evidence.has_srm:
+        slices = [slice_name(check) for check in evidence.srm if check.triggered]
+        faults.append(
+            f"The arms do not have the planned sizes (sample ratio mismatch: {_some(slices)}), so their profiles may "
+            "have differed from the beginning. The results are not used; find the cause, then restart."
+        )
+    if evidence.has_failed_audit:
+        audits = [f"{fault.expectation} on {fault.table} of {fault.day}" for fault in evidence.failed_audits]
+        faults.append(
+            f"The data failed a critical audit ({_some(audits)}). The results are not used; mend the data first."
+        )
+    return tuple(faults)
+
+
+def of_waiting(evidence: Evidence) -> str:
+    primary = evidence.experiment.primary[0]
+    matured = matured_profiles([row for (metric, _), row in evidence.rows.items() if metric == primary])
+    exposed = sum(exposed_by_arm(evidence.srm).values())
+    progress = ""
+    if matured is not None and exposed:
+        part = wording.percent(matured / exposed, 0, signed=False)
+        progress = f" So far {matured:,} of {exposed:,} exposed profiles ({part}) have matured."
+    return (
+        "The primary metric is read once, when every enrolled profile has matured: on "
+        f"{evidence.planned_end}, in {wording.days((evidence.planned_end - evidence.analysis_day).days)}.{progress}"
+    )
+
+
+def of_earlier_rollback(since: date | None) -> str:
+    return f"It was rolled back{f' on {since}' if since else ''}; only a restart, as a new epoch, reopens it."
+
+
+def of_young_stage(stage: float, min_days: int, until: date) -> str:
+    return f"The stage of {wording.share(stage)} runs for at least {wording.days(min_days)}, to {until}."
+
+
+def of_finished_stage(stage: float, days: int) -> str:
+    return f"No guardrail was breached in {wording.days(days)} at {wording.share(stage)} of profiles."
+
+
+def of_open_guardrails(evidence: Evidence) -> tuple[str, ...]:
+    verdicts = evidence.guardrails
+    if verdicts and all(verdict.verdict == "passed" for verdict in verdicts):
+        return (ALL_PASSED,)
+    return tuple(of_guardrail(verdict, evidence) for verdict in verdicts if verdict.verdict != "passed")
+
+
+def of_guardrail(verdict: GuardrailVerdict, evidence: Evidence) -> str:
+    name = _subject(verdict, evidence)
+    if verdict.harm is None:
+        return f"{name} cannot be computed ({_status(verdict, evidence)})."
+    decimals = wording.decimals_for(verdict.margin)
+    interval = (
+        f"{wording.number(verdict.harm_low, decimals)} to {wording.number(verdict.harm_high, decimals)}"
+    )
+    margin, level = wording.number(verdict.margin, decimals), wording.share(1 - evidence.experiment.alpha)
+    if verdict.verdict == "breached":
+        harm = wording.number(verdict.harm, decimals)
+        return (
+            f"{name} is worse by {harm} ({level} interval {interval}), which reaches the margin of {margin}."
+        )
+    if verdict.verdict == "passed":
+        return (
+            f"{name} passed: harm beyond the margin of {margin} is ruled out ({level} interval {interval})."
+        )
+    return f"{name} is undecided: harm beyond the margin of {margin} is not ruled out ({level} interval {interval})."
+
+
+def of_primary(verdict: PrimaryVerdict, evidence: Evidence) -> str:
+    name, row = _subject(verdict, evidence), evidence.rows.get((verdict.metric, verdict.arm))
+    if row is None or verdict.verdict == "not computable":
+        return f"{name} cannot be computed ({_status(verdict, evidence)})."
+    change = _change(row, evidence)
+    if verdict.verdict != "not significant":
+        return f"{name} is significantly {verdict.verdict}: {change}."
+    return f"{name} shows no significant change: {change}{_power(row, evidence)}."
+
+
+def _power(row: Estimate, evidence: Evidence) -> str:
+    """Whether the test was large enough to say more: no effect is not the same as no power."""
+    if row.mde is None or not row.control_mean:
+        return ""
+    detectable, sought = row.mde / abs(row.control_mean), evidence.experiment.mde_relative
+    smallest = wording.percent(detectable, signed=False)
+    if detectable > sought:
+        return (
+            f"; this test could count on detecting {smallest} or more and the design sought "
+            f"{wording.percent(sought, signed=False)}, so it cannot rule a smaller change out"
+        )
+    return f"; a change of {smallest} would most likely have been detected"
+
+
+def _change(row: Estimate, evidence: Evidence) -> str:
+    level, p = wording.share(1 - evidence.experiment.alpha), wording.p_value(row.p_value)
+    low, high = wording.percent(row.relative_ci_low), wording.percent(row.relative_ci_high)
+    return f"{wording.percent(row.relative_effect)} ({level} interval {low} to {high}, p {p})"
+
+
+def _subject(verdict: GuardrailVerdict | PrimaryVerdict, evidence: Evidence) -> str:
+    name = wording.label(verdict.metric)
+    return f"{name} in {verdict.arm}" if len(evidence.experiment.treatments) > 1 else name
+
+
+def _status(verdict: GuardrailVerdict | PrimaryVerdict, evidence: Evidence) -> str:
+    row = evidence.rows.get((verdict.metric, verdict.arm))
+    return STATUS_WORDS.get(row.status, row.status) if row else "no row in estimates"
+
+
+def slice_name(check: SrmCheck) -> str:
+    return (
+        f"{check.unit}s overall"
+        if check.slice == ALL
+        else f"{check.unit}s, {check.slice} {check.slice_value}"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    if len(names) > 3:
+        return f"{', '.join(names[:3])} and {len(names) - 3} more"
+    return wording.listing(names) or "found by an earlier check"

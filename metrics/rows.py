@@ -1,0 +1,148 @@
+"""Rows of the result tables (DESIGN §3) as frozen objects, for code that reads results without Spark.
+
+Each class names the columns that the decision and the readout use; the table's schema is in metrics/schemas.py.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from datetime import UTC, date, datetime
+from typing import Any, TypeVar
+
+from metrics.errors import InputError
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A row of `estimates`. Means and effects are in the metric's unit; null where the status is not ok."""
+
+    experiment_id: str
+    epoch: int
+    analysis_day: date
+    metric: str
+    estimator: str
+    segment: str
+    segment_value: str
+    arm: str
+    role: str
+    control_arm: str
+    status: str
+    control_mean: float | None = None
+    arm_mean: float | None = None
+    effect: float | None = None
+    std_error: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    relative_effect: float | None = None
+    relative_std_error: float | None = None
+    relative_ci_low: float | None = None
+    relative_ci_high: float | None = None
+    statistic: float | None = None
+    df: float | None = None
+    p_value: float | None = None
+    adjusted_p_value: float | None = None
+    alpha: float | None = None
+    vcov: str | None = None
+    n_profiles_control: int | None = None
+    n_profiles_arm: int | None = None
+    n_households: int | None = None
+    variance_reduction: float | None = None
+    winsor_threshold: float | None = None
+    mde: float | None = None
+    dropped_covariates: tuple[str, ...] | None = None
+    quality_run_id: str | None = None
+    spec_hash: str | None = None
+    input_version: str | None = None
+    code_version: str | None = None
+    computed_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class SrmCheck:
+    """A row of `srm_checks`; `observed` and `expected` count units by arm."""
+
+    experiment_id: str
+    epoch: int
+    window_kind: str
+    window_end: datetime
+    unit: str
+    slice: str
+    slice_value: str
+    observed: Mapping[str, int]
+    expected: Mapping[str, float]
+    triggered: bool
+    chi_square: float | None = None
+    df: float | None = None
+    p_value: float | None = None
+    log_e_value: float | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class QualityResult:
+    """A row of `data_quality_results`: one expectation on one partition of one table."""
+
+    table: str
+    day: date
+    expectation: str
+    run_id: str
+    severity: str
+    success: bool
+    observed: str | None = None
+    unexpected_count: int | None = None
+    details: str | None = None
+
+
+@dataclass(frozen=True)
+class RolloutDecision:
+    """A row of `rollout_decisions`; stages are shares of the layer enrolled."""
+
+    experiment_id: str
+    epoch: int
+    decided_for: datetime
+    stage_from: float
+    stage_to: float
+    action: str
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The injected truth of a synthetic service: means of both potential outcomes over the analysed profiles."""
+
+    experiment_id: str
+    analysis_day: date
+    metric: str
+    segment: str
+    segment_value: str
+    arm: str
+    effect: float
+    relative_effect: float | None = None
+
+
+def row_of(kind: type[Row], values: Mapping[str, Any]) -> Row:
+    """One table row as a `kind`: extra columns are left out, NaN becomes None, ISO texts become dates,
+    times without a zone are UTC.
+
+    Raises InputError where a column without a default is absent.
+    """
+    declared = fields(kind)  # type: ignore[arg-type]
+    absent = [f.name for f in declared if f.name not in values and f.default is MISSING]
+    if absent:
+        raise InputError(
+            f"a row of {kind.__name__} lacks column '{absent[0]}'; rebuild the table it was read from"
+        )
+    return kind(**{f.name: _plain(values[f.name], f.type) for f in declared if f.name in values})
+
+
+def _plain(value: Any, kind: Any) -> Any:
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if kind is date and isinstance(value, str):
+        return date.fromisoformat(value)
+    if isinstance(value, datetime) and value.tzinfo is None:
+        return value.replace(tzinfo=UTC)
+    if isinstance(value, list) and value and isinstance(value[0], tuple):
+        return dict(value)  # a map column as pyarrow gives it
+    return value
