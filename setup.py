@@ -3,7 +3,14 @@
 from setuptools import find_packages, setup
 
 # pyspark, delta-spark and the Delta jar are one triple: upgrade them in one commit.
-STATISTICS = ["numpy>=2.0,<3", "scipy>=1.14,<2", "pandas>=2.2,<3", "pyarrow>=18", "PyYAML>=6.0.2,<7"]
+STATISTICS = [
+    "numpy>=2.0,<3",
+    "scipy>=1.14,<2",
+    "statsmodels>=0.14.4,<1",
+    "pandas>=2.2,<3",
+    "pyarrow>=18",
+    "PyYAML>=6.0.2,<7",
+]
 SPARK = ["pyspark==4.2.0", "delta-spark==4.4.0", "great-expectations==1.24.1"]
 READOUT = ["deltalake>=1.2,<2", "Jinja2>=3.1,<4", "matplotlib>=3.9,<4", "mlflow>=3.1,<4"]
 AIRFLOW = [
@@ -19,7 +26,6 @@ DEV = [
     "pandas-stubs>=2.2,<3",
     "pytest>=8.3",
     "ruff>=0.8",
-    "statsmodels>=0.14.4",
     "types-PyYAML>=6.0",
     "uv>=0.5",
     "build>=1.2",

@@ -1,0 +1,130 @@
+"""The rows of an experiment as numbers, and the columns that each group's moments are made of."""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from metrics.configuration.catalogue import Metric
+from metrics.configuration.experiment import Experiment
+from metrics.statistics.layout import (
+    MISSING,
+    UNKNOWN,
+    ColumnRecipe,
+    Group,
+    capped_name,
+    code_of,
+    covariate_sources,
+    outcome_names,
+)
+from metrics.statistics.survey import (
+    Cut,
+    Population,
+    Survey,
+    any_missing,
+    has_outcomes,
+    known,
+    numeric_covariates,
+)
+from metrics.statistics.winsorize import Cap, Request, exact_caps
+
+# What one task turns into moments at once: some 50 MB of doubles.
+ROWS_PER_PARTITION = 200_000
+
+
+def find_caps(windows: DataFrame, survey: Survey) -> dict[Cut, Cap]:
+    """The exact thresholds of every winsorized metric, in one pass over the rows (none without such a metric)."""
+    requests = {
+        cut: Request(F.when(has_outcomes(population.metrics), known(cut.source)), cut.quantile, bracket)
+        for population in survey.populations
+        for cut, bracket in population.brackets.items()
+    }
+    caps = exact_caps(windows, list(requests.values()))
+    return dict(zip(requests, caps, strict=True))
+
+
+def analysis_frame(windows: DataFrame, experiment: Experiment, survey: Survey) -> DataFrame:
+    """household, profile, arm (position), one code per text column, outcomes and numeric covariates as doubles.
+
+    Rows of one household lie together, sorted by household, arm and profile: sums repeat to the last digit whatever
+    the cluster's size, because the number of partitions follows from the number of rows.
+    """
+    outcomes = chain.from_iterable(
+        outcome_names(metric) for population in survey.populations for metric in population.metrics
+    )
+    numeric = numeric_covariates(windows, experiment)
+    doubles = [known(name).alias(name) for name in dict.fromkeys((*outcomes, *numeric))]
+    codes = [_position(name, levels).alias(code_of(name)) for name, levels in survey.levels.items()]
+    partitions = max(1, math.ceil(survey.n_rows / ROWS_PER_PARTITION))
+    return (
+        windows.select(
+            F.col("household_id").alias("household"),
+            F.col("profile_id").alias("profile"),
+            _position("arm", tuple(experiment.arms)).alias("arm"),
+            *codes,
+            *doubles,
+            any_missing(numeric).cast("double").alias(MISSING),
+        )
+        .repartition(partitions, "household")
+        .sortWithinPartitions("household", "arm", "profile")
+    )
+
+
+def groups_of(experiment: Experiment, survey: Survey, caps: Mapping[Cut, Cap]) -> tuple[Group, ...]:
+    return tuple(_group(experiment, survey, population, caps) for population in survey.populations)
+
+
+def _position(name: str, levels: Sequence[str]) -> Column:
+    """Position of a text value among the levels, from 0."""
+    if not levels:
+        return F.lit(0)
+    among = F.array(*(F.lit(level) for level in levels))
+    return (F.array_position(among, F.coalesce(F.col(name), F.lit(UNKNOWN))) - 1).cast("int")
+
+
+def _group(experiment: Experiment, survey: Survey, population: Population, caps: Mapping[Cut, Cap]) -> Group:
+    columns: dict[str, ColumnRecipe] = {}
+    covariates: dict[str, tuple[str, ...]] = {}
+    for metric in population.metrics:
+        made = [_outcome(name, metric, population, caps) for name in outcome_names(metric)]
+        used = _covariates(experiment, survey, population, metric, caps)
+        covariates[metric.name] = tuple(recipe.name for recipe in used)
+        columns.update({recipe.name: recipe for recipe in (*made, *used)})
+    if population.n_missing:
+        columns[MISSING] = ColumnRecipe(MISSING, MISSING)
+    return Group(
+        name=population.name,
+        metrics=tuple(metric.name for metric in population.metrics),
+        outcomes=tuple(name for metric in population.metrics for name in outcome_names(metric)),
+        columns=tuple(columns.values()),
+        covariates=covariates,
+        has_missing=bool(population.n_missing),
+    )
+
+
+def _outcome(name: str, metric: Metric, population: Population, caps: Mapping[Cut, Cap]) -> ColumnRecipe:
+    cap = caps.get(Cut(population.name, metric.name, name, metric.winsorize or 0.0))
+    if cap is None:
+        return ColumnRecipe(name, name, population.means[name] or 0.0)
+    return ColumnRecipe(name, name, cap.capped_mean, cap.threshold)
+
+
+def _covariates(
+    experiment: Experiment, survey: Survey, population: Population, metric: Metric, caps: Mapping[Cut, Cap]
+) -> list[ColumnRecipe]:
+    """The metric's covariates in file order: means fill gaps, text becomes dummies of all levels but the first."""
+    recipes: list[ColumnRecipe] = []
+    for source in covariate_sources(experiment) if metric.kind != "ratio" else ():
+        cap = caps.get(Cut(population.name, metric.name, source, metric.winsorize or 0.0))
+        if cap is not None:
+            recipes.append(
+                ColumnRecipe(capped_name(source, metric.name), source, cap.capped_mean, cap.threshold)
+            )
+        elif source in survey.levels:
+            levels = survey.levels[source]
+            recipes += [ColumnRecipe(f"{source}={levels[i]}", source, level=i) for i in range(1, len(levels))]
+        else:
+            recipes.append(ColumnRecipe(source, source, population.means[source] or 0.0))
+    return recipes

@@ -1,0 +1,236 @@
+"""Sums that add over disjoint sets of households, and from which the estimates follow exactly (DESIGN §2).
+
+Per row let x = (1, v): a one, then the group's columns, each less a fixed shift that keeps sums of squares from
+losing digits. Per household g and arm a, z_ga is the sum of x over the household's rows in that arm. A cell keeps the
+sum of x x' by arm (row products), the sum of z_ga z_gb' for every pair of arms (household products: profiles of one
+household may be in different arms), and counts. Where households are few it also keeps each household's own z, which
+CR2 needs.
+"""
+
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+FEW_HOUSEHOLDS = 50
+UNLIMITED = 2**62
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """The moments of one cell, for A arms and p columns; `arms[0]` is the control.
+
+    shift, cap: (p,) what was subtracted from each column and where its upper tail was cut first (inf: nowhere).
+    row_products: (A, 1+p, 1+p). household_products: (A, 1+p, A, 1+p). household_counts: (A, A), households with rows
+    in both arms, so the diagonal counts those with rows in one. details: (D, A, 1+p), z of the households that belong
+    to a comparison of fewer than `detail_limit` households.
+    """
+
+    columns: tuple[str, ...]
+    arms: tuple[str, ...]
+    shift: Floats
+    cap: Floats
+    row_products: Floats
+    household_products: Floats
+    household_counts: Integers
+    n_households: int
+    details: Floats
+    detail_limit: int = FEW_HOUSEHOLDS
+
+    @property
+    def n_profiles(self) -> Integers:
+        """Rows by arm, (A,)."""
+        return np.rint(self.row_products[:, 0, 0]).astype(np.int64)
+
+    def households_of(self, arm: int) -> int:
+        """Households in the comparison of this arm with the control."""
+        counts = self.household_counts
+        return int(counts[0, 0] + counts[arm, arm] - counts[0, arm])
+
+    def column(self, name: str) -> int:
+        """Position of a column in x. Raises ValueError where there is none of that name."""
+        return 1 + self.columns.index(name)
+
+    def __add__(self, other: Self) -> Self:
+        """The moments of both sets of households, which must be disjoint, around the left one's shift.
+
+        Raises ValueError where columns, arms, caps or detail limits differ.
+        """
+        self._check_same_kind(other)
+        moved = other.shifted_to(self.shift)
+        return replace(
+            self,
+            row_products=self.row_products + moved.row_products,
+            household_products=self.household_products + moved.household_products,
+            household_counts=self.household_counts + moved.household_counts,
+            n_households=self.n_households + moved.n_households,
+            details=np.concatenate([self.details, moved.details]),
+        )._without_many()
+
+    def shifted_to(self, shift: Floats) -> Self:
+        """The same rows around another shift: (1, v) T with T = [[1, d'], [0, I]] and d the difference."""
+        if np.array_equal(self.shift, shift):
+            return self
+        step = np.eye(1 + len(self.columns))
+        step[0, 1:] = self.shift - shift
+        products = np.einsum("ji,ajbk,kl->aibl", step, self.household_products, step, optimize=True)
+        return replace(
+            self,
+            shift=shift,
+            row_products=step.T @ self.row_products @ step,
+            household_products=products,
+            details=self.details @ step,
+        )
+
+    def to_bytes(self) -> bytes:
+        """A self-describing payload: one Arrow record, the same bytes for the same numbers."""
+        arrays = {name: np.ravel(getattr(self, name)) for name in _ARRAYS}
+        lists = {name: pa.array([values]) for name, values in arrays.items()}
+        names = {"columns": [list(self.columns)], "arms": [list(self.arms)]}
+        texts = {name: pa.array(value, pa.list_(pa.string())) for name, value in names.items()}
+        numbers = {
+            "n_households": pa.array([self.n_households]),
+            "detail_limit": pa.array([self.detail_limit]),
+        }
+        batch = pa.RecordBatch.from_pydict({**texts, **numbers, **lists})
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        payload: bytes = sink.getvalue().to_pybytes()
+        return payload
+
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> Self:
+        with pa.ipc.open_stream(payload) as reader:
+            batch = reader.read_next_batch()
+        record = {name: batch.column(name)[0] for name in batch.schema.names}
+        flat = {name: record[name].values.to_numpy(zero_copy_only=False) for name in _ARRAYS}
+        columns, arms = tuple(record["columns"].as_py()), tuple(record["arms"].as_py())
+        a, width = len(arms), 1 + len(columns)
+        return cls(
+            columns=columns,
+            arms=arms,
+            shift=flat["shift"],
+            cap=flat["cap"],
+            row_products=flat["row_products"].reshape(a, width, width),
+            household_products=flat["household_products"].reshape(a, width, a, width),
+            household_counts=flat["household_counts"].reshape(a, a),
+            n_households=record["n_households"].as_py(),
+            details=flat["details"].reshape(-1, a, width),
+            detail_limit=record["detail_limit"].as_py(),
+        )
+
+    def _check_same_kind(self, other: Self) -> None:
+        for name in ("columns", "arms", "detail_limit"):
+            if getattr(self, name) != getattr(other, name):
+                raise ValueError(
+                    f"moments differ in {name}: {getattr(self, name)} and {getattr(other, name)}"
+                )
+        if not np.array_equal(self.cap, other.cap):
+            raise ValueError(f"moments differ in their caps: {self.cap} and {other.cap}")
+
+    def _without_many(self) -> Self:
+        """Households stay in detail only where a comparison they belong to has few; it only ever grows."""
+        few = [arm for arm in range(1, len(self.arms)) if self.households_of(arm) < self.detail_limit]
+        present = self.details[:, :, 0] > 0
+        needed = np.zeros(len(self.details), dtype=bool)
+        for arm in few:
+            needed |= present[:, 0] | present[:, arm]
+        return replace(self, details=self.details[needed])
+
+
+_ARRAYS = ("shift", "cap", "row_products", "household_products", "household_counts", "details")
+
+
+def moments_of(
+    columns: tuple[str, ...],
+    arms: tuple[str, ...],
+    shift: Floats,
+    cap: Floats,
+    rows: Floats,
+    arm: Integers,
+    household: Integers,
+    detail_limit: int = FEW_HOUSEHOLDS,
+) -> Moments:
+    """Moments of rows x = (1, v), (n, 1+p), sorted by household and, within one, by arm.
+
+    arm: (n,) positions in `arms`. household: (n,) any integers that tell households apart.
+    """
+    totals = household_totals(rows, arm, household, len(arms))
+    counts = totals.present.astype(np.int64).T @ totals.present.astype(np.int64)
+    width = 1 + len(columns)
+    row_products = np.zeros((len(arms), width, width))
+    for position in range(len(arms)):
+        chosen = rows[arm == position]
+        row_products[position] = chosen.T @ chosen
+    moments = Moments(
+        columns=columns,
+        arms=arms,
+        shift=shift,
+        cap=cap,
+        row_products=row_products,
+        household_products=totals.products(),
+        household_counts=counts,
+        n_households=len(totals.place),
+        details=np.zeros((0, len(arms), width)),
+        detail_limit=detail_limit,
+    )
+    few = [a for a in range(1, len(arms)) if moments.households_of(a) < detail_limit]
+    return replace(moments, details=totals.detailed(few))
+
+
+def merged(parts: list[Moments]) -> Moments:
+    """The sum of one or more parts, left to right."""
+    return reduce(lambda left, right: left + right, parts)
+
+
+@dataclass(frozen=True, eq=False)
+class HouseholdTotals:
+    """z of every household and arm that has rows: sums (m, 1+p), and its row `place` (G, A), -1 where it has none."""
+
+    sums: Floats
+    place: Integers
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        return self.place >= 0
+
+    def products(self) -> Floats:
+        """Sum over households of z z', (A, 1+p, A, 1+p)."""
+        n_arms, width = self.place.shape[1], self.sums.shape[1]
+        products = np.zeros((n_arms, width, n_arms, width))
+        for a in range(n_arms):
+            for b in range(a, n_arms):
+                both = self.place[self.present[:, a] & self.present[:, b]]
+                block = self.sums[both[:, a]].T @ self.sums[both[:, b]]
+                products[a, :, b, :] = block
+                products[b, :, a, :] = block.T
+        return products
+
+    def detailed(self, few: list[int]) -> Floats:
+        """z of the households in the comparisons of the control with these arms, (D, A, 1+p)."""
+        needed = np.zeros(len(self.place), dtype=bool)
+        for arm in few:
+            needed |= self.present[:, 0] | self.present[:, arm]
+        chosen = self.place[needed]
+        details = np.zeros((len(chosen), self.place.shape[1], self.sums.shape[1]))
+        details[chosen >= 0] = self.sums[chosen[chosen >= 0]]
+        return details
+
+
+def household_totals(rows: Floats, arm: Integers, household: Integers, n_arms: int) -> HouseholdTotals:
+    """Sums of rows (n, 1+p) by household and arm; rows are sorted by both."""
+    if len(rows) == 0:
+        return HouseholdTotals(np.zeros((0, rows.shape[1])), np.zeros((0, n_arms), dtype=np.int64))
+    new_household = np.append(True, household[1:] != household[:-1])
+    starts = np.flatnonzero(new_household | np.append(True, arm[1:] != arm[:-1]))
+    index = np.cumsum(new_household)[starts] - 1
+    place = np.full((index[-1] + 1, n_arms), -1, dtype=np.int64)
+    place[index, arm[starts]] = np.arange(len(starts))
+    return HouseholdTotals(np.add.reduceat(rows, starts, axis=0), place)

@@ -1,0 +1,110 @@
+"""Sample ratio mismatch: are units split over the arms as planned? (DESIGN §6)
+
+The chi-square test is for reading once. What is looked at every hour is the multinomial e-process of Lindon and
+Malek (2022): the Bayes factor of a Dirichlet mixture centred on the planned shares against those shares. Its value is
+an e-value at every look, so that 1/alpha bounds false alarms however often one looks.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import chdtrc, gammaln, log_ndtr
+
+from metrics.errors import InputError
+
+PRIOR_K = 1000.0
+TRIGGER_ALPHA = 0.01
+# Below this the p-value loses digits on its way to 0.
+_SMALLEST_P = 1e-290
+
+
+@dataclass(frozen=True)
+class SrmTest:
+    """`p_value` may underflow to 0 and the e-value overflow: their natural logarithms do not."""
+
+    chi_square: float
+    df: int
+    p_value: float
+    log_p_value: float
+    log_e_value: float
+    expected: tuple[float, ...]
+
+
+def srm_test(counts: Sequence[int], shares: Sequence[float], prior_k: float = PRIOR_K) -> SrmTest:
+    """Test counts by arm against planned shares, which are scaled to add up to 1.
+
+    Raises InputError on fewer than two arms, negative counts, shares that are not positive, or no units.
+    """
+    _check(counts, shares)
+    observed = np.asarray(counts, dtype=np.float64)
+    planned = np.asarray(shares, dtype=np.float64) / math.fsum(shares)
+    expected = observed.sum() * planned
+    chi_square = float(((observed - expected) ** 2 / expected).sum())
+    df = len(observed) - 1
+    return SrmTest(
+        chi_square=chi_square,
+        df=df,
+        p_value=float(chdtrc(df, chi_square)),
+        log_p_value=log_chi_square_tail(chi_square, df),
+        log_e_value=log_e_value(observed, planned, prior_k),
+        expected=tuple(map(float, expected)),
+    )
+
+
+def log_e_value(counts: np.ndarray, shares: np.ndarray, prior_k: float = PRIOR_K) -> float:
+    """Log Bayes factor of Dirichlet(k w) against w, for cumulative counts."""
+    prior = prior_k * shares
+    total = gammaln(prior.sum()) - gammaln(prior.sum() + counts.sum())
+    return float(total + (gammaln(prior + counts) - gammaln(prior) - counts * np.log(shares)).sum())
+
+
+def log_chi_square_tail(chi_square: float, df: int) -> float:
+    """Natural logarithm of P(X > chi_square), also where that underflows."""
+    if df == 1:
+        return float(np.log(2) + log_ndtr(-math.sqrt(chi_square)))
+    tail = float(chdtrc(df, chi_square))
+    if tail > _SMALLEST_P:
+        return math.log(tail)
+    return _log_upper_gamma(df / 2, chi_square / 2)
+
+
+def e_bh(log_e_values: Sequence[float], alpha: float = TRIGGER_ALPHA) -> float:
+    """Log of the e-value from which hypotheses are rejected by e-BH (Wang and Ramdas 2022).
+
+    With K hypotheses and the k-th largest e-value, k* is the largest k with e_(k) >= K / (alpha k); the threshold is
+    K / (alpha k*), or K / alpha where there is no such k.
+    """
+    ordered = sorted(log_e_values, reverse=True)
+    thresholds = [math.log(len(ordered) / (alpha * k)) for k in range(1, len(ordered) + 1)]
+    met = [limit for value, limit in zip(ordered, thresholds, strict=True) if value >= limit]
+    return min(met) if met else thresholds[0]
+
+
+def _log_upper_gamma(a: float, x: float) -> float:
+    """log Q(a, x) for x far above a, by the continued fraction of Legendre (Lentz's method)."""
+    b = x + 1 - a
+    c, d = math.inf, 1 / b
+    fraction = d
+    for i in range(1, 1000):
+        numerator = -i * (i - a)
+        b += 2
+        d = 1 / (numerator * d + b)
+        c = b + numerator / c
+        step = c * d
+        fraction *= step
+        if abs(step - 1) < 1e-16:
+            break
+    return float(-x + a * math.log(x) - gammaln(a) + math.log(fraction))
+
+
+def _check(counts: Sequence[int], shares: Sequence[float]) -> None:
+    if len(counts) != len(shares) or len(counts) < 2:
+        raise InputError(
+            f"{len(counts)} counts and {len(shares)} shares; give one of each for two or more arms"
+        )
+    if min(counts) < 0 or sum(counts) == 0:
+        raise InputError(f"counts are {list(counts)}; expected none negative and at least one unit")
+    if min(shares) <= 0:
+        raise InputError(f"shares are {list(shares)}; each must be above 0")

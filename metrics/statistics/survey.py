@@ -1,0 +1,184 @@
+"""The first look at rows: levels of text columns, populations, means to centre on, quantile brackets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType
+
+from metrics.checksum import checksum
+from metrics.configuration.catalogue import Metric
+from metrics.configuration.experiment import Experiment
+from metrics.errors import InputError
+from metrics.statistics.layout import UNKNOWN, covariate_sources, outcome_names, own_covariate, segmentations
+from metrics.statistics.winsorize import BRACKET_ACCURACY, Bracket, bracket_ranks, rounded
+
+MAXIMUM_LEVELS = 200
+Groups = Mapping[str, tuple[Metric, ...]]
+Answers = Mapping[tuple[str, ...], Any]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A column to be cut at its pooled quantile for one winsorized metric."""
+
+    group: str
+    metric: str
+    source: str
+    quantile: float
+
+
+@dataclass(frozen=True)
+class Population:
+    """One maturity group's rows: how many, how many lack a covariate, and each column's mean over known values.
+
+    Means are rounded to 12 digits, which is where the order of summation shows: results repeat exactly.
+    """
+
+    name: str
+    metrics: tuple[Metric, ...]
+    n_rows: int
+    n_missing: int
+    means: Mapping[str, float | None]
+    brackets: Mapping[Cut, Bracket]
+
+
+@dataclass(frozen=True)
+class Survey:
+    n_rows: int
+    input_version: str
+    levels: Mapping[str, tuple[str, ...]]
+    populations: tuple[Population, ...]
+
+
+def known(name: str) -> Column:
+    """A numeric column as double with NaN as null."""
+    value = F.col(name).cast("double")
+    return F.when(~F.isnan(value), value)
+
+
+def text_columns(windows: DataFrame, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if isinstance(windows.schema[name].dataType, StringType))
+
+
+def take_survey(windows: DataFrame, experiment: Experiment, groups: Groups) -> Survey:
+    """One aggregation over the rows (collects one row), and another where metrics of a group differ in their rows.
+
+    A metric whose outcome is null on rows where others of its group have one gets a population of its own.
+    Raises InputError where a text column has more levels than can be dummies or segments.
+    """
+    answers = _collect(windows, experiment, groups)
+    while (refined := _split_by_nulls(groups, answers)) != groups:
+        groups, answers = refined, _collect(windows, experiment, refined)
+    texts = _texts(windows, experiment)
+    return Survey(
+        n_rows=answers["n_rows",],
+        input_version=answers["input_version",],
+        levels={name: _checked_levels(name, answers["levels", name]) for name in texts},
+        populations=tuple(
+            _population(name, metrics, experiment, answers) for name, metrics in refined.items()
+        ),
+    )
+
+
+def cuts(experiment: Experiment, group: str, metrics: Sequence[Metric]) -> tuple[Cut, ...]:
+    """A winsorized metric's outcomes, and its own pre-period covariate, each at its own quantile."""
+    return tuple(
+        Cut(group, metric.name, source, metric.winsorize)
+        for metric in metrics
+        if metric.winsorize is not None
+        for source in (*outcome_names(metric), own_covariate(experiment, metric))
+        if source is not None
+    )
+
+
+def has_outcomes(metrics: Sequence[Metric]) -> Column:
+    """Whether a row belongs to the population of these metrics."""
+    return reduce(and_, [known(name).isNotNull() for metric in metrics for name in outcome_names(metric)])
+
+
+def any_missing(covariates: Sequence[str]) -> Column:
+    """Whether a row lacks one of its numeric covariates."""
+    return reduce(or_, [known(name).isNull() for name in covariates], F.lit(False))
+
+
+def numeric_covariates(windows: DataFrame, experiment: Experiment) -> tuple[str, ...]:
+    names = covariate_sources(experiment)
+    texts = text_columns(windows, names)
+    return tuple(name for name in names if name not in texts)
+
+
+def _collect(windows: DataFrame, experiment: Experiment, groups: Groups) -> Answers:
+    aggregates = _aggregates(windows, experiment, groups)
+    row = windows.agg(*(value.alias(str(i)) for i, value in enumerate(aggregates.values()))).collect()[0]
+    return dict(zip(aggregates, row, strict=True))
+
+
+def _aggregates(windows: DataFrame, experiment: Experiment, groups: Groups) -> dict[tuple[str, ...], Column]:
+    """Every question of the survey by its key."""
+    questions: dict[tuple[str, ...], Column] = {
+        ("n_rows",): F.count(F.lit(1)),
+        ("input_version",): checksum(windows.columns),
+    }
+    for name in _texts(windows, experiment):
+        questions["levels", name] = F.collect_set(F.coalesce(F.col(name), F.lit(UNKNOWN)))
+    numeric = numeric_covariates(windows, experiment)
+    for group, metrics in groups.items():
+        inside = has_outcomes(metrics)
+        questions["n", group] = F.count_if(inside)
+        questions["n_missing", group] = F.count_if(inside & any_missing(numeric))
+        for metric in metrics:
+            questions["n_metric", group, metric.name] = F.count_if(has_outcomes([metric]))
+        for source in (*(name for metric in metrics for name in outcome_names(metric)), *numeric):
+            questions["mean", group, source] = F.avg(F.when(inside, known(source)))
+        for cut in cuts(experiment, group, metrics):
+            value = F.when(inside, known(cut.source))
+            questions["n_cut", group, cut.metric, cut.source] = F.count(value)
+            sketch = F.percentile_approx(value, bracket_ranks(cut.quantile), BRACKET_ACCURACY)
+            questions["bracket", group, cut.metric, cut.source] = sketch
+    return questions
+
+
+def _split_by_nulls(groups: Groups, answers: Answers) -> Groups:
+    """Metrics that know fewer rows than the others of their group go alone: their rows are theirs only."""
+    refined: dict[str, tuple[Metric, ...]] = {}
+    for group, metrics in groups.items():
+        known_rows = {metric.name: answers["n_metric", group, metric.name] for metric in metrics}
+        most = max(known_rows.values())
+        complete = tuple(metric for metric in metrics if known_rows[metric.name] == most)
+        # Equal numbers of different rows leave the common population smaller than each.
+        if answers["n", group] != most and len(complete) == len(metrics):
+            complete = metrics[:1]
+        refined[group] = complete
+        refined.update({f"{group}:{m.name}": (m,) for m in metrics if m not in complete})
+    return refined
+
+
+def _population(
+    group: str, metrics: tuple[Metric, ...], experiment: Experiment, answers: Answers
+) -> Population:
+    means = {key[2]: rounded(value) for key, value in answers.items() if key[:2] == ("mean", group)}
+    brackets = {}
+    for cut in cuts(experiment, group, metrics):
+        limits = answers["bracket", group, cut.metric, cut.source]
+        if limits is not None:
+            brackets[cut] = Bracket(answers["n_cut", group, cut.metric, cut.source], *limits)
+    return Population(group, metrics, answers["n", group], answers["n_missing", group], means, brackets)
+
+
+def _texts(windows: DataFrame, experiment: Experiment) -> tuple[str, ...]:
+    """Text columns that become segments or dummies."""
+    names = dict.fromkeys((*segmentations(experiment, windows.columns), *covariate_sources(experiment)))
+    return text_columns(windows, tuple(names))
+
+
+def _checked_levels(name: str, levels: Sequence[str]) -> tuple[str, ...]:
+    if len(levels) > MAXIMUM_LEVELS:
+        raise InputError(
+            f"column {name} has {len(levels)} values; a segment or covariate may have {MAXIMUM_LEVELS}: group them"
+        )
+    return tuple(sorted(levels))
