@@ -1,0 +1,231 @@
+"""Running suites with Great Expectations, which is imported here and nowhere else: that alone takes 2 to 3 s."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from functools import cache
+from typing import Any
+
+import great_expectations as gx
+import great_expectations.expectations as gxe
+import pandas as pd
+from great_expectations.data_context.types.base import ProgressBarsConfig
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from expectations.breaches import Breach, breaches
+from expectations.facts import DayFacts, day_facts
+from expectations.results import AuditResult, run_id
+from expectations.rules import (
+    Between,
+    DayRule,
+    Holds,
+    InSet,
+    KeyUnique,
+    MostlyKnown,
+    NotNull,
+    RowRule,
+    RowsAtLeastFloor,
+    RowsNearMedian,
+    Rule,
+    SchemaDeclared,
+    Suite,
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One rule on one batch. `error` is the first line of what the expectation raised; it then counts as failed."""
+
+    success: bool
+    error: str | None = None
+
+
+def audit(
+    frame: DataFrame,
+    suite: Suite,
+    days: Sequence[date],
+    version: Column,
+    history: Mapping[date, int] | None = None,
+    floors: Mapping[date, int] | None = None,
+) -> tuple[AuditResult, ...]:
+    """Check the rows of `days` (the frame holds no others), and give one result per day and rule.
+
+    The rows of all days are checked in one validation; only if it finds a broken rule are that rule's days looked for.
+    `version`, `history` and `floors` as in `facts.day_facts`. A rule that raises is a failed critical one on each day.
+    """
+    facts = day_facts(frame, suite, days, version, history or {}, floors or {})
+    by_day = _check_days(facts, suite.day_rules)
+    by_row = _validate(_spark_batches(), _with_conditions(frame, suite), suite.row_rules)
+    broken = [
+        rule for rule in suite.row_rules if not by_row[rule.name].success and not by_row[rule.name].error
+    ]
+    found = _breaches(frame, suite, days, broken)
+    results: list[AuditResult] = []
+    for day in facts:
+        results += [_day_result(suite, day, rule, by_day[day.day, rule.name]) for rule in suite.day_rules]
+        results += [_row_result(suite, day, rule, by_row[rule.name], found, days) for rule in suite.row_rules]
+    return tuple(results)
+
+
+def _check_days(facts: Sequence[DayFacts], rules: Sequence[DayRule]) -> dict[tuple[date, str], Outcome]:
+    """The rules about days on all of them at once, and on each day alone only if one broke."""
+    table = _table(facts)
+    together = _validate(_pandas_batches(), table, rules)
+    if all(outcome.success for outcome in together.values()):
+        return {(day.day, rule.name): together[rule.name] for day in facts for rule in rules}
+    alone = {day.day: _validate(_pandas_batches(), table[table["day"] == day.day], rules) for day in facts}
+    return {(day, name): outcome for day, outcomes in alone.items() for name, outcome in outcomes.items()}
+
+
+def _breaches(
+    frame: DataFrame, suite: Suite, days: Sequence[date], broken: Sequence[RowRule]
+) -> dict[tuple[date, str], Breach]:
+    """The broken rules' days. A rule of which no day is found is broken on all: a failure is never lost."""
+    if not broken:
+        return {}
+    found = breaches(frame, F.col(suite.day_column) if suite.day_column else F.lit(days[0]), broken)
+    lost = {rule.name for rule in broken} - {name for _, name in found}
+    return found | {(day, name): Breach(None, "broken on all days together") for day in days for name in lost}
+
+
+def _validate(batches: Any, batch: Any, rules: Sequence[Rule]) -> dict[str, Outcome]:
+    """Results by rule name: Great Expectations gives them in an order of its own, those that raised first."""
+    suite = gx.ExpectationSuite(name="audit", expectations=[_expectation(rule) for rule in rules])
+    loaded = batches.get_batch(batch_parameters={"dataframe": batch})
+    validated = loaded.validate(suite, result_format="BOOLEAN_ONLY")  # 4 Spark jobs; the next format takes 26
+    return {result.expectation_config.meta["rule"]: _outcome(result) for result in validated.results}
+
+
+def _outcome(result: Any) -> Outcome:
+    """A raised expectation need not turn the suite red, so each result's own exceptions are looked at."""
+    info = result.exception_info
+    reports = [info] if "raised_exception" in info else list(info.values())
+    raised = [report["exception_message"] for report in reports if report["raised_exception"]]
+    if raised:
+        return Outcome(False, error=(str(raised[0]).splitlines() or ["raised without a message"])[0])
+    return Outcome(bool(result.success))
+
+
+def _expectation(rule: Rule) -> Any:
+    """A fresh expectation: an instance belongs to one suite."""
+    shared: dict[str, Any] = {"severity": rule.severity, "meta": {"rule": rule.name}}
+    match rule:
+        case NotNull():
+            return gxe.ExpectColumnValuesToNotBeNull(column=rule.column, **shared)
+        case Between():
+            return gxe.ExpectColumnValuesToBeBetween(
+                column=rule.column, min_value=rule.low, max_value=rule.high, **shared
+            )
+        case InSet():
+            return gxe.ExpectColumnValuesToBeInSet(column=rule.column, value_set=list(rule.values), **shared)
+        case Holds():
+            return gxe.ExpectColumnValuesToBeInSet(column=_condition_column(rule), value_set=[True], **shared)
+        case SchemaDeclared():
+            return gxe.ExpectColumnValuesToBeNull(column="schema_differences", **shared)
+        case KeyUnique():
+            return gxe.ExpectColumnValuesToBeBetween(column="duplicate_rows", max_value=0, **shared)
+        case RowsAtLeastFloor():
+            return gxe.ExpectColumnPairValuesAToBeGreaterThanB(
+                column_A="rows", column_B="floor", or_equal=True, **shared
+            )
+        case RowsNearMedian():
+            return gxe.ExpectColumnValuesToBeBetween(
+                column="rows_over_median", min_value=rule.low, max_value=rule.high, **shared
+            )
+        case MostlyKnown():
+            return gxe.ExpectColumnValuesToBeBetween(
+                column=_share_column(rule.column), min_value=rule.share, **shared
+            )
+
+
+def _table(facts: Sequence[DayFacts]) -> pd.DataFrame:
+    """One row per day. What could not be computed is no column at all, so that its expectation raises and says so."""
+    rows = [{**asdict(day), **{_share_column(c): n for c, n in day.known_shares.items()}} for day in facts]
+    table = pd.DataFrame(rows)
+    without_key = all(day.duplicate_rows is None for day in facts)
+    return table.drop(columns=["known_shares", *(["duplicate_rows"] if without_key else [])])
+
+
+def _share_column(column: str) -> str:
+    return f"{column}_known_share"
+
+
+def _with_conditions(frame: DataFrame, suite: Suite) -> DataFrame:
+    """Conditions as columns share one Spark job with the other rules; a query of its own costs two for each.
+
+    One that reads a column which is not there is left out, so that its expectation raises and says so.
+    """
+    possible = [r for r in suite.row_rules if isinstance(r, Holds) and set(r.columns) <= set(frame.columns)]
+    return frame.withColumns({_condition_column(rule): F.expr(rule.sql) for rule in possible})
+
+
+def _condition_column(rule: Holds) -> str:
+    return f"_holds_{rule.name}"
+
+
+def _day_result(suite: Suite, facts: DayFacts, rule: DayRule, outcome: Outcome) -> AuditResult:
+    unexpected = facts.duplicate_rows if isinstance(rule, KeyUnique) else None
+    details = None if outcome.success else f"expected {rule.expected}"
+    return _result(suite, facts, rule, outcome, (facts.seen_by(rule), unexpected, details))
+
+
+def _row_result(
+    suite: Suite,
+    facts: DayFacts,
+    rule: RowRule,
+    outcome: Outcome,
+    found: Mapping[tuple[date, str], Breach],
+    days: Sequence[date],
+) -> AuditResult:
+    breach = found.get((facts.day, rule.name))
+    if breach:
+        return _result(suite, facts, rule, outcome, (breach.seen, breach.rows, f"expected {rule.expected}"))
+    together = f"checked together: {len(days)} days, {min(days)} to {max(days)}" if len(days) > 1 else None
+    kept = outcome if outcome.error else Outcome(True)
+    return _result(suite, facts, rule, kept, (None, 0, together))
+
+
+def _result(
+    suite: Suite,
+    facts: DayFacts,
+    rule: Rule,
+    outcome: Outcome,
+    seen: tuple[str | None, int | None, str | None],
+) -> AuditResult:
+    observed, unexpected_count, details = (None, None, outcome.error) if outcome.error else seen
+    return AuditResult(
+        table=suite.table,
+        day=facts.day,
+        expectation=rule.name,
+        run_id=run_id(suite, facts.day, facts.version),
+        severity="critical" if outcome.error else rule.severity,
+        success=outcome.success,
+        observed=observed,
+        unexpected_count=unexpected_count,
+        details=details,
+    )
+
+
+@cache
+def _spark_batches() -> Any:
+    # Great Expectations would persist each batch and never release it.
+    source = _context().data_sources.add_spark(name="spark", persist=False)
+    return source.add_dataframe_asset(name="rows").add_batch_definition_whole_dataframe("rows")
+
+
+@cache
+def _pandas_batches() -> Any:
+    source = _context().data_sources.add_pandas(name="pandas")
+    return source.add_dataframe_asset(name="days").add_batch_definition_whole_dataframe("days")
+
+
+@cache
+def _context() -> Any:
+    """In memory: no files, no progress bars, and no usage analytics (nothing leaves the machine)."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    context = gx.get_context(mode="ephemeral")
+    context.enable_analytics(enable=False)
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    return context

@@ -1,0 +1,238 @@
+"""The suite of each audited table. Each function gives a fresh one from the declared schema and what it may contain.
+
+Critical rules guard what downstream steps rely on; a warning is recorded and read. Rules that Delta enforces as
+constraints are here too where a broken constraint would mean that somebody altered the table.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from expectations.rules import (
+    Between,
+    DayRule,
+    Holds,
+    InSet,
+    KeyUnique,
+    MostlyKnown,
+    NotNull,
+    RowRule,
+    RowsAtLeastFloor,
+    RowsNearMedian,
+    SchemaDeclared,
+    Severity,
+    Suite,
+)
+
+Arms = Mapping[str, Sequence[str]]
+
+DAY_MS = 24 * 60 * 60 * 1000
+LARGEST_DOUBLE = "1.7976931348623157e308D"
+# Enrolment fades as the pool of unexposed profiles empties, so exposures vary more than activity does.
+STEADY, FADING, GROWING = (0.5, 2.0), (0.2, 5.0), (0.5, None)
+
+
+def events_suite(columns: Mapping[str, str], key: Sequence[str], event_types: Sequence[str]) -> Suite:
+    durations = ("watch_ms", "rebuffer_ms", "latency_ms")
+    return Suite(
+        "events",
+        "day",
+        columns,
+        tuple(key),
+        (*_day_rules(STEADY), *_mostly_known("device", "region")),
+        (
+            *_known("event_id", "event_ts", "profile_id", "household_id", "event_type"),
+            InSet("event_type", tuple(event_types)),
+            Holds("event_ts_on_day", (("event_ts", "CAST(event_ts AS DATE) = day"),), ("event_ts", "day")),
+            *(Between(name, 0, None) for name in durations),
+            *(Between(name, None, DAY_MS, "warning") for name in durations),
+        ),
+        "correct the landing files or conf/sources.yml, then run ingest_events again for the days that brought {day}",
+    )
+
+
+def profiles_suite(columns: Mapping[str, str], key: Sequence[str]) -> Suite:
+    return Suite(
+        "profiles",
+        None,
+        columns,
+        tuple(key),
+        (*_day_rules(None), *_mostly_known("signup_day")),
+        (
+            *_known("profile_id", "household_id"),
+            Holds(
+                "signup_day_not_after_snapshot",
+                (("signup_day", "signup_day <= snapshot_day"),),
+                ("signup_day", "snapshot_day"),
+                "warning",
+            ),
+        ),
+        "correct the snapshot or conf/sources.yml, then run ingest_profiles --day {day} again",
+    )
+
+
+def exposures_suite(columns: Mapping[str, str], key: Sequence[str], arms: Arms) -> Suite:
+    return Suite(
+        "exposures",
+        "day",
+        columns,
+        tuple(key),
+        (*_day_rules(FADING, floor="warning"), *_mostly_known("tenure_days")),
+        (
+            *_known("experiment_id", "profile_id", "exposed_at", "arm", "household_id"),
+            *_arm_rules(arms),
+            Holds(
+                "exposed_at_on_day",
+                (("exposed_at", "CAST(exposed_at AS DATE) = day"),),
+                ("exposed_at", "day"),
+            ),
+            Between("tenure_days", 0, None, "warning"),
+        ),
+        "correct the landing files or conf/sources.yml, then run ingest_exposures --day {day} again",
+    )
+
+
+def profile_days_suite(columns: Mapping[str, str], key: Sequence[str], measures: Sequence[str]) -> Suite:
+    return Suite(
+        "profile_days",
+        "day",
+        columns,
+        tuple(key),
+        _day_rules(STEADY),
+        (*_known("profile_id", "household_id"), *_measure_rules(measures, nullable=False)),
+        "correct the measure in conf/metrics.yml, then run roll_up_profile_days --day {day} again",
+    )
+
+
+def exposure_day_measures_suite(
+    columns: Mapping[str, str], key: Sequence[str], measures: Sequence[str], experiments: Sequence[str]
+) -> Suite:
+    return Suite(
+        "exposure_day_measures",
+        "day",
+        columns,
+        tuple(key),
+        _day_rules(FADING, floor="warning"),
+        (
+            *_known("experiment_id", "profile_id", "household_id"),
+            InSet("experiment_id", tuple(experiments)),
+            *_measure_rules(measures, nullable=False),
+        ),
+        "correct the measure in conf/metrics.yml, then run roll_up_profile_days --day {day} again",
+    )
+
+
+def profile_windows_suite(
+    columns: Mapping[str, str],
+    key: Sequence[str],
+    arms: Arms,
+    outcomes: Sequence[str],
+    proportions: Sequence[str],
+) -> Suite:
+    """`outcomes`: outcome and pre-period columns, null where not matured or missing; `proportions` lie in [0, 1]."""
+    return Suite(
+        "profile_windows",
+        "analysis_day",
+        columns,
+        tuple(key),
+        _day_rules(GROWING),
+        (
+            *_known("experiment_id", "epoch", "profile_id", "household_id", "arm", "stratum", "exposed_at"),
+            *_arm_rules(arms),
+            Holds(
+                "exposed_at_not_after_analysis_day",
+                (("exposed_at", "CAST(exposed_at AS DATE) <= analysis_day"),),
+                ("exposed_at", "analysis_day"),
+            ),
+            InSet("tenure_band", ("new", "established", "unknown")),
+            *_measure_rules(outcomes, nullable=True),
+            *(Between(name, 0, 1) for name in proportions),
+        ),
+        "run roll_up_profile_days for the days before {day}, then build_profile_windows --day {day} again",
+    )
+
+
+def estimates_suite(
+    columns: Mapping[str, str], key: Sequence[str], arms: Arms, statuses: Sequence[str]
+) -> Suite:
+    numbers = [name for name, kind in columns.items() if kind.upper() == "DOUBLE"]
+    counts = ("n_profiles_control", "n_profiles_arm", "n_households")
+    return Suite(
+        "estimates",
+        "analysis_day",
+        columns,
+        tuple(key),
+        _day_rules(GROWING),
+        (
+            *_known(*key, "role", "control_arm", "status"),
+            *_arm_rules(arms),
+            InSet("role", ("primary", "secondary", "guardrail")),
+            InSet("status", tuple(statuses)),
+            _each("numbers_finite", numbers, "abs({0}) <= " + LARGEST_DOUBLE),
+            _each(
+                "ok_has_numbers", ("control_mean", "arm_mean", "effect"), "status <> 'ok' OR {0} IS NOT NULL"
+            ),
+            _each("counts_not_negative", counts, "{0} >= 0"),
+            Between("std_error", 0, None),
+            Between("p_value", 0, 1),
+            Between("adjusted_p_value", 0, 1),
+            _interval("ci_low", "effect", "ci_high"),
+        ),
+        "read the audit's details, then run build_profile_windows and estimate_effects --day {day} again",
+    )
+
+
+def _day_rules(
+    near_median: tuple[float, float | None] | None, floor: Severity = "critical"
+) -> tuple[DayRule, ...]:
+    always = (SchemaDeclared(), KeyUnique(), RowsAtLeastFloor(floor))
+    return always if near_median is None else (*always, RowsNearMedian(*near_median))
+
+
+def _known(*columns: str) -> tuple[NotNull, ...]:
+    return tuple(NotNull(column) for column in columns)
+
+
+def _mostly_known(*columns: str) -> tuple[MostlyKnown, ...]:
+    return tuple(MostlyKnown(column, 0.9) for column in columns)
+
+
+def _arm_rules(arms: Arms) -> tuple[RowRule, ...]:
+    """Every arm is one of its experiment's; a row of an experiment that nobody declared is a warning."""
+    cases = " ".join(f"WHEN {_quoted(name)} THEN arm IN ({_listed(values)})" for name, values in arms.items())
+    if not cases:
+        return ()
+    condition = f"CASE experiment_id {cases} END"
+    return (
+        Holds("arm_of_experiment", (("arm", condition),), ("experiment_id", "arm")),
+        InSet("experiment_id", tuple(arms), "warning"),
+    )
+
+
+def _measure_rules(measures: Sequence[str], nullable: bool) -> tuple[RowRule, ...]:
+    """Finite is critical. Null and negative are warnings: a measure newer than its row is null, a refund negative."""
+    if not measures:
+        return ()
+    finite = _each("measures_finite", measures, "abs({0}) <= " + LARGEST_DOUBLE)
+    not_negative = _each("measures_not_negative", measures, "{0} >= 0", "warning")
+    known = _each("measures_known", measures, "{0} IS NOT NULL", "warning")
+    return (finite, not_negative) if nullable else (finite, not_negative, known)
+
+
+def _each(name: str, columns: Sequence[str], condition: str, severity: Severity = "critical") -> Holds:
+    """The condition, with {0} for the column, for every column. NaN is above every number in Spark."""
+    conditions = tuple((column, condition.format(f"`{column}`")) for column in columns)
+    read = (*columns, *(("status",) if "status" in condition else ()))
+    return Holds(name, conditions, read, severity)
+
+
+def _interval(low: str, value: str, high: str) -> Holds:
+    condition = f"{low} <= {value} AND {value} <= {high}"
+    return Holds("interval_around_effect", ((value, condition),), (low, value, high))
+
+
+def _listed(values: Sequence[str]) -> str:
+    return ", ".join(_quoted(value) for value in values)
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
