@@ -145,4 +145,4 @@ def _plain(value: Any, kind: Any) -> Any:
         return value.replace(tzinfo=UTC)
     if isinstance(value, list) and value and isinstance(value[0], tuple):
         return dict(value)  # a map column as pyarrow gives it
-    return value
+    return tuple(value) if isinstance(value, list) else value

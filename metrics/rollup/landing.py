@@ -44,6 +44,11 @@ def kept(judged: DataFrame) -> DataFrame:
     return judged.where(F.size("reasons") == 0)
 
 
+def row_counts() -> tuple[Column, Column]:
+    """`rows` landed and how many are `broken`, to observe on the way of a judged frame."""
+    return F.count(F.lit(1)).alias("rows"), F.count_if(F.size("reasons") > 0).alias("broken")
+
+
 def quarantined(judged: DataFrame, source_name: str) -> DataFrame:
     """Rows of events_quarantine for the rows that broke a rule."""
     return judged.where(F.size("reasons") > 0).select(

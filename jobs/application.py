@@ -1,0 +1,37 @@
+"""The frame of every Spark job: parse, read the configuration, open a session, do the step."""
+
+from collections.abc import Callable, Sequence
+
+from jobs.arguments import Days, day_parser, days_of, job_parser, run
+from jobs.session import spark_session
+from jobs.tables import Tables
+from metrics.configuration.project import load_project
+
+
+def job(
+    name: str, description: str | None, step: Callable[[Tables], None], argv: Sequence[str] | None
+) -> int:
+    """Run a step as an application of its own; gives the exit code."""
+
+    def work(arguments: Sequence[str]) -> None:
+        parsed = job_parser(description).parse_args(arguments)
+        project = load_project(parsed.conf_dir, parsed.data_dir)
+        with spark_session(name) as spark:
+            step(Tables(spark, project))
+
+    return run(work, argv)
+
+
+def day_job(
+    name: str, description: str | None, step: Callable[[Tables, Days], object], argv: Sequence[str] | None
+) -> int:
+    """The same for a step over days: it refuses to start without --day, or --from and --to."""
+
+    def work(arguments: Sequence[str]) -> None:
+        parsed = day_parser(description).parse_args(arguments)
+        days = days_of(parsed)
+        project = load_project(parsed.conf_dir, parsed.data_dir)
+        with spark_session(name) as spark:
+            step(Tables(spark, project), days)
+
+    return run(work, argv)

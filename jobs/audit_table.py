@@ -1,0 +1,115 @@
+"""Audit a table's days with Great Expectations; a critical failure exits with 1 and stops what comes after."""
+
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from datetime import date
+
+from pyspark.sql import functions as F
+
+from expectations.facts import history_days
+from expectations.results import AuditResult, failure_line, failures
+from expectations.rules import Suite
+from jobs.arguments import WorkFailed, day_parser, days_of, run
+from jobs.audit_suites import AUDITED, floors_of, suite_of
+from jobs.session import spark_session
+from jobs.tables import Tables
+from metrics.checksum import checksum
+from metrics.configuration.project import load_project
+
+log = logging.getLogger("watchlift.audit_table")
+
+RESULTS = "data_quality_results"
+
+
+class AuditFailed(WorkFailed):
+    """A critical expectation failed. Its results are in data_quality_results already."""
+
+
+@dataclass(frozen=True)
+class _Audited:
+    suite: Suite
+    days: tuple[date, ...]
+    results: tuple[AuditResult, ...]
+
+
+def audit_days(tables: Tables, name: str, days: Sequence[date]) -> tuple[AuditResult, ...]:
+    """Audit the table's rows of these days and record one result per day and expectation.
+
+    Raises AuditFailed, after recording, if a critical one failed. A snapshot is audited as of the last day.
+    """
+    return audit_tables(tables, [name], days)
+
+
+def audit_tables(tables: Tables, names: Sequence[str], days: Sequence[date]) -> tuple[AuditResult, ...]:
+    """The same for several tables, all of them audited and recorded at once before a failure is raised."""
+    audited = [_audit(tables, suite_of(name, tables.project), days) for name in names]
+    for same_days in dict.fromkeys(each.days for each in audited):
+        _record(tables, same_days, [each for each in audited if each.days == same_days])
+    for each in audited:
+        failed = failures(each.results)
+        if failed:
+            raise AuditFailed(failure_line(failed, each.suite))
+    return tuple(result for each in audited for result in each.results)
+
+
+def _audit(tables: Tables, suite: Suite, days: Sequence[date]) -> _Audited:
+    # Importing Great Expectations takes 2 to 3 s, so only a run that audits pays for it.
+    from expectations.audit import audit
+
+    started = time.monotonic()
+    column, name = suite.day_column, suite.table
+    audited = tuple(sorted(set(days))) if column else (max(days),)
+    frame = tables.read_days(name, audited, column) if column else tables.read(name)
+    version = checksum([each for each in suite.columns_read if each in frame.columns])
+    floors = floors_of(name, tables.project, audited)
+    results = audit(frame, suite, audited, version, _history(tables, suite, audited), floors)
+    _log(name, audited, results, time.monotonic() - started)
+    return _Audited(suite, audited, results)
+
+
+def _history(tables: Tables, suite: Suite, days: Sequence[date]) -> dict[date, int]:
+    """Rows by day of the days that the audited ones are compared with."""
+    if suite.day_column is None:
+        return {}
+    before = tables.read_days(suite.table, history_days(days), suite.day_column)
+    counted = before.groupBy(F.col(suite.day_column).alias("day")).count().collect()
+    return {row["day"]: row["count"] for row in counted}
+
+
+def _record(tables: Tables, days: Sequence[date], audited: Sequence[_Audited]) -> None:
+    """One commit for all the tables: it costs more than the audit of a small table."""
+    columns = ", ".join(f"`{column}` {kind}" for column, kind in tables.declared[RESULTS].columns.items())
+    rows = [astuple(result) for each in audited for result in each.results]
+    frame = tables.spark.createDataFrame(rows, columns).coalesce(1)
+    tables.replace(RESULTS, frame, {"table": [each.suite.table for each in audited], "day": days})
+
+
+def _log(name: str, days: Sequence[date], results: Sequence[AuditResult], seconds: float) -> None:
+    failed = Counter(f"{each.severity} {each.expectation}" for each in results if not each.success)
+    faults = ", ".join(f"{what} on {n} days" for what, n in failed.items()) or "all held"
+    log.info(
+        "audited %s, %d days to %s, in %.1f s: %d results, %s",
+        *(name, len(days), days[-1], seconds, len(results), faults),
+    )
+
+
+def _work(arguments: Sequence[str]) -> None:
+    parser = day_parser(__doc__)
+    parser.add_argument("--table", choices=AUDITED, required=True, help="the table to audit")
+    parsed = parser.parse_args(arguments)
+    days = days_of(parsed)
+    project = load_project(parsed.conf_dir, parsed.data_dir)
+    with spark_session("audit_table") as spark:
+        audit_days(Tables(spark, project), parsed.table, days.all)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run(_work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

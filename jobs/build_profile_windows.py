@@ -1,0 +1,58 @@
+"""Build each running experiment's profile windows as of an analysis day."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+from pyspark.sql import functions as F
+
+from jobs.application import day_job
+from jobs.arguments import Days
+from jobs.tables import Tables
+from metrics.configuration.experiment import Experiment
+from metrics.rollup.exposures import first_exposures
+from metrics.rollup.profile_windows import profile_windows
+
+log = logging.getLogger("watchlift.build_profile_windows")
+KEPT_ANALYSIS_DAYS = 7
+
+
+def build_profile_windows(tables: Tables, days: Days) -> None:
+    """Replace the (experiment, analysis day) partitions of every experiment that runs on the days."""
+    for day in days.all:
+        for experiment in running(tables, day):
+            build_windows(tables, experiment, day)
+
+
+def build_windows(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
+    exposures = tables.read("exposures").where(F.col("day") <= F.lit(analysis_day))
+    windows = profile_windows(
+        first_exposures(exposures, [experiment]),
+        tables.read("profile_days"),
+        tables.read("exposure_day_measures"),
+        experiment,
+        tables.project.catalogue,
+        analysis_day,
+    )
+    tables.replace(
+        "profile_windows", windows, {"experiment_id": [experiment.id], "analysis_day": [analysis_day]}
+    )
+    oldest = analysis_day - timedelta(days=KEPT_ANALYSIS_DAYS - 1)
+    tables.delete("profile_windows", f"experiment_id = '{experiment.id}' AND analysis_day < DATE'{oldest}'")
+
+
+def running(tables: Tables, day: date) -> list[Experiment]:
+    """Experiments between their start and the day on which their last profile has matured."""
+    found = [e for e in tables.project.experiments if e.is_running(day, tables.project.catalogue)]
+    if not found:
+        log.info("no experiment runs on %s", day)
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return day_job("build_profile_windows", __doc__, build_profile_windows, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""The console command `watchlift`: what a person asks of the results and the configuration, without Spark."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from jobs.arguments import Parser, WorkFailed, job_parser, parse_day, run
+from metrics.errors import ConfigurationError, InputError
+
+_LARGEST_ID = 2**63
+
+
+class FaultsFound(ConfigurationError):
+    """What `validate` found, summed up in one line; the faults themselves are printed before it."""
+
+    def __init__(self, folder: Path, faults: Sequence[str]) -> None:
+        super().__init__(faults)
+        noun = "fault" if len(faults) == 1 else "faults"
+        self.args = (f"{folder} has {len(faults)} {noun}; mend them, then validate again",)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0, 1 (failed) or 2 (bad input); an error is one line, and a document under --format json."""
+    return run(_work, argv)
+
+
+def _work(argv: Sequence[str]) -> None:
+    try:
+        arguments = _parser().parse_args(argv)
+        arguments.command(arguments)
+    except (InputError, WorkFailed) as error:
+        if "--format=json" in argv or ("--format", "json") in pairwise(argv):
+            faults = {"faults": error.faults} if isinstance(error, ConfigurationError) else {}
+            _print_json({"error": str(error), **faults})
+        raise
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="watchlift", description="Experiment metrics for a streaming service.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    readout = _add(commands, "readout", "The decision of an experiment, and what it rests on.", _readout)
+    readout.add_argument("experiment", metavar="EXPERIMENT")
+    readout.add_argument("--day", type=parse_day, help="analysis day, YYYY-MM-DD (default: the latest)")
+
+    _add(commands, "validate", "Check the whole configuration and name every fault.", _validate)
+
+    bucket = _add(
+        commands, "bucket", "The bucket and the arm of units, as every service computes them.", _bucket
+    )
+    salt = bucket.add_mutually_exclusive_group(required=True)
+    salt.add_argument("--salt", help="salt of a layer or of arms; the arm is then not known")
+    salt.add_argument("--experiment", help="experiment whose arms to give")
+    bucket.add_argument("ids", nargs="+", type=_unit_id, metavar="ID")
+    return parser
+
+
+def _add(commands: Any, name: str, description: str, command: Callable[..., None]) -> argparse.ArgumentParser:
+    # add_help=False: the parent, with the options of every job, brings its own --help.
+    parents = [job_parser(description)]
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=description, description=description, parents=parents, add_help=False
+    )
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _readout(arguments: argparse.Namespace) -> None:
+    # Imported here: other commands need not wait for what reads and lays out the tables.
+    from jobs.delta_reader import analysis_days, readout_rows_of
+    from jobs.readout_files import readout_files
+    from metrics.configuration.project import load_project
+    from metrics.readout.build import build_readout
+    from metrics.readout.document import document
+    from metrics.readout.terminal import render_text
+
+    project = load_project(arguments.conf_dir, arguments.data_dir)
+    experiment = project.experiment(arguments.experiment)
+    day = arguments.day or max(analysis_days(project, experiment.id), default=None)
+    if day is None:
+        raise InputError(
+            f"experiment '{experiment.id}' has no estimates yet; run jobs/estimate_effects.py for a day"
+        )
+    readout = build_readout(experiment, project.catalogue, day, readout_rows_of(project, experiment, day))
+    if arguments.format == "json":
+        _print_json(document(readout))
+        return
+    page = readout_files(project.data_dir, experiment.id, day).page
+    _print_text(render_text(readout) + (f"\nPAGE: {page}\n" if page.is_file() else ""))
+
+
+def _validate(arguments: argparse.Namespace) -> None:
+    from metrics.configuration.validation import faults_of
+
+    faults = faults_of(arguments.conf_dir, arguments.data_dir)
+    if not faults:
+        _print(arguments, {"faults": []}, f"{arguments.conf_dir}: no faults\n")
+        return
+    if arguments.format == "text":
+        _print_text("".join(f"{fault}\n" for fault in faults))
+    raise FaultsFound(arguments.conf_dir, faults)
+
+
+def _bucket(arguments: argparse.Namespace) -> None:
+    from metrics.bucketing import arm_of, arm_salt, bucket
+    from metrics.configuration.project import load_project
+
+    shares = None
+    if arguments.experiment:
+        experiment = load_project(arguments.conf_dir, arguments.data_dir).experiment(arguments.experiment)
+        shares = experiment.arms
+    salt = arm_salt(arguments.experiment) if arguments.experiment else arguments.salt
+    rows = []
+    for unit_id in arguments.ids:
+        number = bucket(salt, unit_id)
+        rows.append({"id": unit_id, "bucket": number, "arm": arm_of(number, shares) if shares else None})
+    _print(arguments, rows, "".join(f"{row['id']}\t{row['bucket']}\t{row['arm'] or '-'}\n" for row in rows))
+
+
+def _unit_id(text: str) -> int:
+    try:
+        unit_id = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"id '{text}' is not a whole number; ids are BIGINT") from None
+    if not -_LARGEST_ID <= unit_id < _LARGEST_ID:
+        raise argparse.ArgumentTypeError(f"id {text} does not fit into 64 bits; ids are BIGINT")
+    return unit_id
+
+
+def _print(arguments: argparse.Namespace, value: Any, text: str) -> None:
+    if arguments.format == "json":
+        _print_json(value)
+    else:
+        _print_text(text)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def _print_text(text: str) -> None:
+    # A terminal that cannot show a minus sign or a dash shows '?' instead of failing.
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

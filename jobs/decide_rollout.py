@@ -1,0 +1,65 @@
+"""Decide on each running experiment from its estimates of an analysis day, and keep the decision."""
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+from jobs.application import day_job
+from jobs.arguments import Days
+from jobs.build_profile_windows import running
+from jobs.delta_reader import readout_rows_of
+from jobs.monitor_srm import end_of
+from jobs.tables import Tables
+from metrics.configuration.experiment import Experiment
+from metrics.decision import Decision
+from metrics.readout.build import build_readout
+
+log = logging.getLogger("watchlift.decide_rollout")
+
+
+def decide_rollout(tables: Tables, days: Days) -> None:
+    for day in days.all:
+        for experiment in running(tables, day):
+            decide_experiment(tables, experiment, day)
+
+
+def decide_experiment(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
+    """Add the readout's decision to rollout_decisions, unless it was made from the same rows before."""
+    rows = readout_rows_of(tables.project, experiment, analysis_day)
+    decision = build_readout(experiment, tables.project.catalogue, analysis_day, rows).decision
+    identity = {
+        "experiment_id": experiment.id,
+        "epoch": rows.estimates[0].epoch,
+        "decided_for": end_of(analysis_day),
+        "input_version": rows.estimates[0].input_version,
+    }
+    frame = tables.frame("rollout_decisions", [{**identity, **_columns(decision)}])
+    tables.merge("rollout_decisions", frame, {"experiment_id": [experiment.id]})
+    log.info("%s %s: %s", experiment.id, analysis_day, decision.action)
+
+
+def _columns(decision: Decision) -> dict[str, Any]:
+    verdicts = {
+        "guardrails": [asdict(verdict) for verdict in decision.guardrails],
+        "primaries": [asdict(verdict) for verdict in decision.primaries],
+        "planned_end": decision.planned_end,
+    }
+    return {
+        "stage_from": decision.stage_from,
+        "stage_to": decision.stage_to,
+        "action": decision.action,
+        "reasons": list(decision.reasons),
+        "inputs": json.dumps(verdicts, default=str),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return day_job("decide_rollout", __doc__, decide_rollout, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""Reads result tables without Spark, with delta-rs: a readout needs a few rows, not a cluster."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from jobs.arguments import WorkFailed
+from metrics.configuration.experiment import Experiment
+from metrics.configuration.project import Project, TableLocation
+from metrics.errors import InputError
+from metrics.readout.build import readout_rows
+from metrics.readout.model import ReadoutRows
+
+
+def readout_rows_of(project: Project, experiment: Experiment, day: date) -> ReadoutRows:
+    """All that the readout of one experiment and day rests on; `estimates` is empty where there are none."""
+    at, key = project.tables, pc.field("experiment_id") == experiment.id
+    of_day = key & (pc.field("analysis_day") == pc.scalar(day))
+    audited = (pc.field("day") >= pc.scalar(experiment.first_covariate_day)) & (
+        pc.field("day") <= pc.scalar(day)
+    )
+    return readout_rows(
+        estimates=read_rows(at, "estimates", of_day),
+        srm_checks=read_rows(at, "srm_checks", key & (pc.field("window_kind") == "cumulative")),
+        rollout_decisions=read_rows(at, "rollout_decisions", key),
+        quality=read_rows(at, "data_quality_results", audited),
+        truth=read_truth(project.data_dir, experiment.id),
+        population=count_rows(at, "profiles"),
+        analysed=_counts_by(at, "profile_windows", of_day, "arm"),
+    )
+
+
+def analysis_days(project: Project, experiment_id: str) -> list[date]:
+    """The days with estimates of the experiment, ascending."""
+    table = _open(project.tables, "estimates")
+    if table is None:
+        return []
+    found = table.to_pyarrow_dataset().to_table(
+        ["analysis_day"], filter=pc.field("experiment_id") == experiment_id
+    )
+    return sorted(set(found.column("analysis_day").to_pylist()))
+
+
+def read_rows(location: TableLocation, name: str, where: pc.Expression) -> list[dict[str, Any]]:
+    """The rows that match; none where the table does not exist yet."""
+    table = _open(location, name)
+    if table is None:
+        return []
+    rows: list[dict[str, Any]] = table.to_pyarrow_dataset().to_table(filter=where).to_pylist()
+    return rows
+
+
+def count_rows(location: TableLocation, name: str) -> int | None:
+    """None where there is no table, or nothing in it."""
+    table = _open(location, name)
+    return table.count() or None if table else None
+
+
+def read_truth(data_dir: Path, experiment_id: str) -> Sequence[Mapping[str, Any]]:
+    """What a synthetic service injected; nothing for a real one."""
+    path = data_dir / "truth" / f"{experiment_id}.json"
+    if not path.is_file():
+        return ()
+    try:
+        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"truth file '{path}' is not JSON ({error}); simulate again or remove it") from None
+    return rows
+
+
+def _counts_by(
+    location: TableLocation, name: str, where: pc.Expression, column: str
+) -> dict[str, int] | None:
+    table = _open(location, name)
+    if table is None:
+        return None
+    rows = table.to_pyarrow_dataset().to_table([column], filter=where)
+    counts = rows.group_by(column).aggregate([([], "count_all")]).to_pylist()
+    return {row[column]: row["count_all"] for row in counts} or None
+
+
+def _open(location: TableLocation, name: str) -> DeltaTable | None:
+    if location.root is None:
+        raise InputError(
+            f"tables.yml: tables in catalogue {location.namespace} cannot be read without Spark; give their root"
+        )
+    try:
+        return DeltaTable(f"{location.root}/{name}")
+    except TableNotFoundError:
+        return None
+    except DeltaError as error:
+        reason = " ".join(str(error).split())
+        raise WorkFailed(
+            f"table {name} under {location.root} cannot be read: {reason}; check its _delta_log"
+        ) from None

@@ -1,0 +1,85 @@
+"""Estimate each running experiment's effects from its profile windows of an analysis day."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime
+
+from pyspark.sql import functions as F
+
+from jobs.application import day_job
+from jobs.arguments import Days
+from jobs.build_profile_windows import running
+from jobs.monitor_srm import end_of
+from jobs.tables import Tables, Where, code_version
+from metrics.configuration.experiment import Experiment
+from metrics.rows import Estimate
+from metrics.statistics.analysis import Analysis, estimate
+
+log = logging.getLogger("watchlift.estimate_effects")
+
+
+def estimate_effects(tables: Tables, days: Days) -> None:
+    for day in days.all:
+        for experiment in running(tables, day):
+            estimate_experiment(tables, experiment, day)
+
+
+def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
+    """Replace the experiment's rows of moments and estimates for the day."""
+    where: Where = {"experiment_id": [experiment.id], "analysis_day": [analysis_day]}
+    windows = tables.read_days("profile_windows", [analysis_day], "analysis_day").where(
+        F.col("experiment_id") == experiment.id
+    )
+    analysis = estimate(windows, experiment, tables.project.catalogue, analysis_day)
+    moments = [{**asdict(row), "input_version": analysis.input_version} for row in analysis.moments]
+    tables.replace("moments", tables.frame("moments", moments), where)
+    rows = _identified(tables, experiment, analysis_day, analysis)
+    tables.replace("estimates", tables.frame("estimates", [asdict(row) for row in rows]), where)
+    computed = sum(row.status == "ok" for row in rows)
+    log.info("%s %s: %d estimates, %d of them ok", experiment.id, analysis_day, len(rows), computed)
+
+
+def _identified(
+    tables: Tables, experiment: Experiment, analysis_day: date, analysis: Analysis
+) -> list[Estimate]:
+    """The estimates with what they rest on; a broken sample ratio marks every row of the epoch.
+
+    Marked rows keep their numbers, and the gate ignores them.
+    """
+    blocked = _sample_ratio_broken(tables, experiment, analysis_day)
+    quality_run, computed_at = _quality_run(tables, analysis_day), datetime.now(UTC)
+    return [
+        replace(
+            row,
+            status="srm_blocked" if blocked and row.status == "ok" else row.status,
+            quality_run_id=quality_run,
+            spec_hash=experiment.spec_hash,
+            input_version=analysis.input_version,
+            code_version=code_version(),
+            computed_at=computed_at,
+        )
+        for row in analysis.estimates
+    ]
+
+
+def _sample_ratio_broken(tables: Tables, experiment: Experiment, day: date) -> bool:
+    checks = tables.read("srm_checks").where(F.col("experiment_id") == experiment.id)
+    known = checks.where(F.col("window_end") <= F.lit(end_of(day)))
+    return not known.where("triggered").isEmpty()
+
+
+def _quality_run(tables: Tables, day: date) -> str | None:
+    """The audit that these windows passed, if they were audited."""
+    results = tables.read_days("data_quality_results", [day]).where(F.col("table") == "profile_windows")
+    row = results.agg(F.max("run_id")).first()
+    return row[0] if row else None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return day_job("estimate_effects", __doc__, estimate_effects, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""Merge the exposures that landed on an ingest day."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import date
+from functools import reduce
+
+from pyspark.sql import DataFrame, Observation
+
+from jobs.application import day_job
+from jobs.arguments import Days
+from jobs.landing import read_landing
+from jobs.quarantine import replace_quarantine
+from jobs.tables import Tables
+from metrics.rollup.exposures import judged_exposures, one_per_key
+from metrics.rollup.landing import kept, row_counts
+
+log = logging.getLogger("watchlift.ingest_exposures")
+
+
+def ingest_exposures(tables: Tables, days: Days) -> set[date]:
+    """Insert exposures that are not there yet, so that an hour may be merged again; broken rows are quarantined.
+
+    Gives the exposure days that may have gained rows: they are to be rolled up again.
+    """
+    judged = _judged(tables, days)
+    if not judged:
+        log.info("exposures: none landed on %s", days)
+        return set()
+    counts = Observation("ingest_exposures")
+    observed = reduce(DataFrame.unionByName, judged.values()).observe(counts, *row_counts())
+    good = one_per_key(kept(observed)).persist()
+    touched = {row["day"] for row in good.select("day").distinct().collect()}
+    if touched:
+        tables.merge("exposures", good, {"day": sorted(touched)})
+    good.unpersist()
+    log.info("exposures: %s: %d rows landed, %d broke a rule", days, *counts.get.values())
+    replace_quarantine(tables, "exposures", judged if counts.get["broken"] else {}, days)
+    return touched
+
+
+def _judged(tables: Tables, days: Days) -> dict[str, DataFrame]:
+    project, profiles = tables.project, tables.read("profiles")
+    landed = [(s, read_landing(tables.spark, s, days.all)) for s in project.sources.exposures]
+    return {
+        source.name: judged_exposures(raw, source, profiles, project.experiments)
+        for source, raw in landed
+        if raw is not None
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return day_job("ingest_exposures", __doc__, ingest_exposures, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""Replace the table profiles by a day's snapshot."""
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from pyspark.sql import functions as F
+
+from jobs.application import day_job
+from jobs.arguments import Days
+from jobs.landing import read_landing
+from jobs.tables import Tables
+from metrics.rollup.profiles import latest_profiles
+
+log = logging.getLogger("watchlift.ingest_profiles")
+
+
+def ingest_profiles(tables: Tables, days: Days) -> None:
+    """The newest snapshot of the range becomes the table, unless the table already holds a newer one."""
+    newest = tables.read("profiles").agg(F.max("snapshot_day")).first()
+    if newest and newest[0] and newest[0] > days.last:
+        log.info("profiles: kept the snapshot of %s, newer than %s", newest[0], days)
+        return
+    for day in reversed(days.all):
+        frames = [(s, read_landing(tables.spark, s, [day])) for s in tables.project.sources.profiles]
+        landed = [(source, frame) for source, frame in frames if frame is not None]
+        if landed:
+            tables.overwrite("profiles", latest_profiles(landed))
+            return
+    log.info("profiles: no snapshot landed on %s", days)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return day_job("ingest_profiles", __doc__, ingest_profiles, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Reading landing files: raw fields beside where each row came from. What a field means is for metrics.rollup."""
+
+import re
+from collections.abc import Sequence
+from datetime import date
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from metrics.configuration.sources import Source
+from metrics.errors import InputError
+from metrics.rollup.landing import CORRUPT
+
+_ROW_IN_PARTITION = (1 << 33) - 1
+
+
+def read_landing(spark: SparkSession, source: Source, days: Sequence[date]) -> DataFrame | None:
+    """Raw rows of the ingest days that have files: `fields`, ingest_day, source_file, row, raw. None without files.
+
+    One scan, however many days. Files of a source whose path has no {day} belong to the first day asked for.
+    """
+    paths = sorted({path for day in days if _has_files(spark, path := source.path_on(day))})
+    if not paths:
+        return None
+    rows = {"json": _read_json, "csv": _read_csv, "parquet": _read_parquet}[source.format](
+        spark, source, paths
+    )
+    pattern = _day_pattern(source.path)
+    from_path = F.to_date(F.regexp_extract("source_file", pattern, 1)) if pattern else F.lit(min(days))
+    return rows.withColumn("ingest_day", from_path)
+
+
+def require_landing(spark: SparkSession, source: Source, days: Sequence[date]) -> DataFrame:
+    """The same, where a day without files is an error."""
+    for day in days:
+        if not _has_files(spark, source.path_on(day)):
+            raise InputError(
+                f"source '{source.name}' has no files for {day} at {source.path_on(day)}; "
+                "wait for them to land, or correct `path` in sources.yml"
+            )
+    frame = read_landing(spark, source, days)
+    assert frame is not None
+    return frame
+
+
+def _day_pattern(path: str) -> str | None:
+    """A regular expression that finds the ingest day in a file's path, from the folder that has {day} on."""
+    before, day, after = path.rpartition("{day}")
+    if not day:
+        return None
+    wildcards = {r"\*": "[^/]*", r"\?": "[^/]"}
+    tail = re.escape(after)
+    for glob, expression in wildcards.items():
+        tail = tail.replace(glob, expression)
+    return f"{re.escape(before.rpartition('/')[2])}([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}){tail}$"
+
+
+def _read_json(spark: SparkSession, source: Source, paths: list[str]) -> DataFrame:
+    options = {"columnNameOfCorruptRecord": CORRUPT, "mode": "PERMISSIVE", **source.options}
+    fields = F.from_json("value", f"{source.schema}, {CORRUPT} STRING", options)
+    lines = spark.read.text(paths)
+    return lines.select(fields.alias("fields"), F.col("value").alias("raw"), *_provenance(_text_row()))
+
+
+def _read_csv(spark: SparkSession, source: Source, paths: list[str]) -> DataFrame:
+    options = {"columnNameOfCorruptRecord": CORRUPT, "mode": "PERMISSIVE", **source.options}
+    rows = spark.read.options(**options).schema(f"{source.schema}, {CORRUPT} STRING").csv(paths)
+    fields = F.struct(*rows.columns)
+    return rows.select(fields.alias("fields"), _as_json(rows).alias("raw"), *_provenance(_text_row()))
+
+
+def _read_parquet(spark: SparkSession, source: Source, paths: list[str]) -> DataFrame:
+    reader = spark.read.options(**source.options)
+    rows = (reader.schema(source.schema) if source.schema else reader).parquet(*paths)
+    fields = F.struct(*rows.columns, F.lit(None).cast("string").alias(CORRUPT))
+    row = F.col("_metadata.row_index")
+    return rows.select(fields.alias("fields"), _as_json(rows).alias("raw"), *_provenance(row))
+
+
+def _provenance(row: Column) -> tuple[Column, Column]:
+    return F.col("_metadata.file_path").alias("source_file"), row.alias("row")
+
+
+def _text_row() -> Column:
+    """Unique and rising within a file: its line number, or past the first split the split's byte plus the line."""
+    line = F.monotonically_increasing_id().bitwiseAND(F.lit(_ROW_IN_PARTITION))
+    return F.col("_metadata.file_block_start") + line
+
+
+def _as_json(rows: DataFrame) -> Column:
+    return F.to_json(F.struct(*(name for name in rows.columns if name != CORRUPT)))
+
+
+def _has_files(spark: SparkSession, pattern: str) -> bool:
+    path = spark._jvm.org.apache.hadoop.fs.Path(pattern)  # type: ignore[union-attr]
+    found = path.getFileSystem(spark._jsc.hadoopConfiguration()).globStatus(path)
+    return found is not None and len(found) > 0

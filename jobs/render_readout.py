@@ -1,0 +1,66 @@
+"""Render each experiment's readout of a day as a page, as text and as JSON, without Spark; log it to MLflow."""
+
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from datetime import date
+
+from jobs.arguments import day_parser, days_of, run
+from jobs.delta_reader import readout_rows_of
+from jobs.readout_files import write_readout
+from jobs.tracking import log_readout
+from metrics.configuration.experiment import Experiment
+from metrics.configuration.project import Project, load_project
+from metrics.errors import InputError
+from metrics.readout.build import build_readout
+
+log = logging.getLogger("watchlift.render_readout")
+
+
+def render_readouts(project: Project, day: date, asked: Sequence[str] | None = None) -> None:
+    """The readouts of the experiments asked for; else of all that have estimates on the day.
+
+    Raises InputError where an experiment that was asked for, or that runs on the day, has no estimates.
+    """
+    experiments = [project.experiment(name) for name in asked] if asked else project.experiments
+    expected = [e for e in experiments if asked or e.is_running(day, project.catalogue)]
+    rendered = [experiment for experiment in experiments if render_readout(project, experiment, day)]
+    missing = [experiment.id for experiment in expected if experiment not in rendered]
+    if missing:
+        raise InputError(
+            f"experiment '{missing[0]}' has no estimates for {day}; run jobs/estimate_effects.py for that day"
+        )
+    if not rendered:
+        log.info("no experiment runs on %s", day)
+
+
+def render_readout(project: Project, experiment: Experiment, day: date) -> bool:
+    """Whether there were estimates to read out."""
+    started = time.monotonic()
+    rows = readout_rows_of(project, experiment, day)
+    if not rows.estimates:
+        return False
+    readout = build_readout(experiment, project.catalogue, day, rows)
+    files = write_readout(readout, project.data_dir)
+    log_readout(readout, files.page, project.data_dir)
+    log.info("%s of %s: %s in %.1f s", experiment.id, day, files.page, time.monotonic() - started)
+    return True
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run(_work, argv)
+
+
+def _work(argv: Sequence[str]) -> None:
+    parser = day_parser(__doc__)
+    parser.add_argument("--experiment", nargs="+", metavar="ID", help="only these experiments")
+    arguments = parser.parse_args(argv)
+    days = days_of(arguments)
+    project = load_project(arguments.conf_dir, arguments.data_dir)
+    for day in days.all:
+        render_readouts(project, day, arguments.experiment)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""Roll event days up to measures per profile, for all experiments at once."""
+
+import sys
+from collections.abc import Sequence
+from datetime import date
+
+from pyspark.sql import functions as F
+
+from jobs.application import day_job
+from jobs.arguments import Days
+from jobs.tables import Tables
+from metrics.rollup.exposures import first_exposures
+from metrics.rollup.profile_days import exposure_day_measures, profile_days, roll_up
+
+
+def roll_up_profile_days(tables: Tables, days: Days) -> None:
+    """Replace the days' partitions of profile_days and exposure_day_measures."""
+    roll_up_days(tables, days.all)
+
+
+def roll_up_days(tables: Tables, days: Sequence[date]) -> None:
+    """The same for any set of event days, whole: what an ingest touched may lie apart."""
+    if not days:
+        return
+    project = tables.project
+    exposures = tables.read("exposures").where(F.col("day") <= F.lit(max(days)))
+    first = first_exposures(exposures, project.experiments).where(F.col("exposure_day").isin(list(days)))
+    rolled = roll_up(tables.read_days("events", days), first, project.catalogue).persist()
+    tables.replace("profile_days", profile_days(rolled), {"day": days})
+    tables.replace("exposure_day_measures", exposure_day_measures(rolled), {"day": days})
+    rolled.unpersist()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return day_job("roll_up_profile_days", __doc__, roll_up_profile_days, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""The only place that builds a Spark session. Sizes come from conf/spark/*.conf; what results rest on is set here."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyspark.sql import SparkSession
+
+SETTINGS = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    # One file is one partition unless it is split, so that a row's number in its partition is its number in the file.
+    "spark.sql.files.openCostInBytes": "134217728",
+}
+
+
+@contextmanager
+def spark_session(name: str) -> Iterator[SparkSession]:
+    """A session for one application, stopped at its end."""
+    builder = SparkSession.builder.appName(name)
+    for key, value in SETTINGS.items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    try:
+        yield spark
+    finally:
+        spark.stop()

@@ -1,0 +1,170 @@
+"""The only place that touches Delta: creating, reading, replacing partitions and merging, by declared schema."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property, reduce
+from importlib.metadata import PackageNotFoundError, version
+from operator import and_
+from typing import Any
+
+from delta.tables import DeltaTable
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.arguments import WorkFailed
+from metrics.configuration.project import Project
+from metrics.schemas import Table, declared_tables
+
+log = logging.getLogger("watchlift.tables")
+# Partition columns and their values.
+Where = Mapping[str, Sequence[Any]]
+_MERGE_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The project's tables, reached through one Spark session."""
+
+    spark: SparkSession
+    project: Project
+
+    @cached_property
+    def declared(self) -> Mapping[str, Table]:
+        return declared_tables(self.project.catalogue)
+
+    def create(self) -> None:
+        """Create what is missing, and add columns that the catalogue has gained. Safe to repeat."""
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(self._create, self.declared.values()))
+
+    def read(self, name: str) -> DataFrame:
+        return self.spark.table(self.project.tables.identifier(name))
+
+    def read_days(self, name: str, days: Sequence[date], column: str = "day") -> DataFrame:
+        return self.read(name).where(F.col(column).isin(list(days)))
+
+    def frame(self, name: str, rows: Sequence[Mapping[str, Any]]) -> DataFrame:
+        """Rows as a small frame of the table's columns; a column that a row lacks is an error."""
+        columns = self.declared[name].columns
+        schema = ", ".join(f"`{column}` {kind}" for column, kind in columns.items())
+        values = [tuple(_typed(row[name], kind) for name, kind in columns.items()) for row in rows]
+        return self.spark.createDataFrame(values, schema).coalesce(1)
+
+    def replace(self, name: str, frame: DataFrame, where: Where) -> None:
+        """Replace the partitions with the given values by the frame's rows; an empty frame clears them."""
+        table = self.declared[name]
+        started = time.monotonic()
+        condition = reduce(and_, [F.col(column).isin(list(values)) for column, values in where.items()])
+        writer = table.conform(frame).writeTo(self.project.tables.identifier(name))
+        with _explained(name):
+            writer.option("userMetadata", self._metadata(where)).overwrite(condition)
+        log.info("%s: replaced %s in %.1f s", name, _spoken(where), time.monotonic() - started)
+
+    def overwrite(self, name: str, frame: DataFrame) -> None:
+        """Replace an unpartitioned table whole."""
+        writer = self.declared[name].conform(frame).writeTo(self.project.tables.identifier(name))
+        with _explained(name):
+            writer.option("userMetadata", self._metadata({})).overwrite(F.lit(True))
+
+    def merge(self, name: str, frame: DataFrame, where: Where, update: bool = False) -> None:
+        """Insert the rows whose key is not there yet; with `update`, replace those that are.
+
+        `where` holds the frame's values of the partition columns: the literals keep concurrent merges apart.
+        """
+        table = self.declared[name]
+        partitions = [f"t.{column} IN ({_literals(values)})" for column, values in where.items()]
+        same_key = [f"t.{column} = s.{column}" for column in table.key]
+        self.spark.conf.set(_MERGE_METADATA, self._metadata(where))
+        with _explained(name):
+            target = DeltaTable.forName(self.spark, self.project.tables.identifier(name)).alias("t")
+            merge = target.merge(table.conform(frame).alias("s"), " AND ".join([*partitions, *same_key]))
+            (merge.whenMatchedUpdateAll() if update else merge).whenNotMatchedInsertAll().execute()
+        self.spark.conf.unset(_MERGE_METADATA)
+        log.info("%s: merged %s", name, _spoken(where))
+
+    def delete(self, name: str, condition: str) -> None:
+        DeltaTable.forName(self.spark, self.project.tables.identifier(name)).delete(condition)
+
+    def _create(self, table: Table) -> None:
+        identifier = self.project.tables.identifier(table.name)
+        if self._exists(identifier):
+            self._add_columns(table, identifier)
+            return
+        columns = ", ".join(
+            f"`{name}` {kind}{' NOT NULL' if name in (*table.key, *table.partitioned_by) else ''}"
+            for name, kind in table.columns.items()
+        )
+        partitions = f" PARTITIONED BY ({', '.join(table.partitioned_by)})" if table.partitioned_by else ""
+        checks = ", ".join(f"'delta.constraints.{name}' = \"{rule}\"" for name, rule in table.checks.items())
+        properties = f" TBLPROPERTIES ({checks})" if checks else ""
+        self.spark.sql(
+            f"CREATE TABLE IF NOT EXISTS {identifier} ({columns}) USING DELTA{partitions}{properties}"
+        )
+        log.info("%s: created", table.name)
+
+    def _exists(self, identifier: str) -> bool:
+        if identifier.startswith("delta."):
+            return DeltaTable.isDeltaTable(self.spark, identifier.removeprefix("delta.").strip("`"))
+        return self.spark.catalog.tableExists(identifier)
+
+    def _add_columns(self, table: Table, identifier: str) -> None:
+        present = set(self.spark.table(identifier).columns)
+        added = [f"`{name}` {kind}" for name, kind in table.columns.items() if name not in present]
+        if added:
+            self.spark.sql(f"ALTER TABLE {identifier} ADD COLUMNS ({', '.join(added)})")
+            log.info("%s: added %s", table.name, ", ".join(added))
+
+    def _metadata(self, where: Where) -> str:
+        """What makes a commit traceable: application, code, configuration and the partitions written."""
+        return json.dumps(
+            {
+                "application": self.spark.sparkContext.applicationId,
+                "code_version": code_version(),
+                "conf_hash": self.project.conf_hash,
+                "partitions": {column: [str(value) for value in values] for column, values in where.items()},
+            }
+        )
+
+
+def code_version() -> str:
+    """The installed package's version; a source tree that was never installed has none."""
+    try:
+        return version("watchlift")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+@contextmanager
+def _explained(table: str) -> Iterator[None]:
+    """Delta's error for a broken constraint names the wrong thing; show the cause at the bottom of the chain."""
+    try:
+        yield
+    except (PySparkException, Py4JJavaError) as error:
+        causes = [line.strip() for line in str(error).splitlines() if "DELTA_" in line or "CHECK" in line]
+        if not causes:
+            raise
+        cause = next((line for line in causes if "CONSTRAINT" in line or "NOT_NULL" in line), causes[0])
+        raise WorkFailed(f"table {table}: write refused: {cause}; mend the rows or the rule") from error
+
+
+def _typed(value: Any, kind: str) -> Any:
+    """Spark takes no whole number, nor one of numpy's, for a DOUBLE."""
+    return float(value) if kind == "DOUBLE" and value is not None else value
+
+
+def _literals(values: Sequence[Any]) -> str:
+    texts = [f"DATE'{value}'" if isinstance(value, date) else f"'{value}'" for value in values]
+    return ", ".join(texts) or "NULL"
+
+
+def _spoken(where: Where) -> str:
+    ranges = {column: (min(values), max(values)) for column, values in where.items()}
+    return ", ".join(f"{c} {a}" if a == b else f"{c} {a} to {b}" for c, (a, b) in ranges.items())

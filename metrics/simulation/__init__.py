@@ -1,0 +1,1 @@
+"""A synthetic streaming service: profiles, sessions, events, exposures, faulty deliveries, and the truth."""

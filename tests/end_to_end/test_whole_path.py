@@ -1,0 +1,152 @@
+"""Landing files to readout: against an independent oracle, run twice, and killed on the way."""
+
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.arguments import Days
+from jobs.audit_table import AuditFailed
+from jobs.render_readout import render_readouts
+from jobs.run_day import run_day
+from jobs.run_experiments import run_experiments
+from jobs.tables import Tables
+from metrics.configuration.project import load_project
+from tests.end_to_end.conftest import ANALYSIS_DAY, CONF
+from tests.end_to_end.golden import golden
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+ROOT = CONF.parent
+# The columns that say who computed a row and when; DESIGN excepts them from "run twice, same table".
+AUDIT_COLUMNS = ("computed_at", "code_version", "since")
+DECISION = {"play_starts_7d": "cuped", "watch_minutes_7d": "cuped", "start_failure_rate": "ratio"}
+
+
+def content(tables: Tables, name: str) -> list[tuple[Any, ...]]:
+    frame = tables.read(name)
+    kept = frame.select([column for column in frame.columns if column not in AUDIT_COLUMNS])
+    return sorted((tuple(row) for row in kept.collect()), key=repr)
+
+
+def everything(tables: Tables) -> dict[str, list[tuple[Any, ...]]]:
+    return {name: content(tables, name) for name in tables.declared}
+
+
+@pytest.fixture
+def copied_run(small_run: Tables, tmp_path: Path) -> Tables:
+    """The small run's data in a folder of its own."""
+    data = tmp_path / "data"
+    shutil.copytree(small_run.project.data_dir, data)
+    return Tables(small_run.spark, load_project(CONF, data))
+
+
+def test_the_estimates_are_what_plain_pandas_and_statsmodels_find_in_the_landing_files(
+    small_run: Tables,
+) -> None:
+    expected = golden(small_run.project.data_dir, ANALYSIS_DAY)
+    rows = small_run.read("estimates").where("segment = 'all'").collect()
+    for metric, numbers in expected.items():
+        row = next(r for r in rows if (r["metric"], r["estimator"]) == (metric, DECISION[metric]))
+        assert row["status"] == "ok"
+        for name, number in numbers.items():
+            assert row[name] == pytest.approx(number, rel=1e-9), (metric, name)
+
+
+def test_a_second_run_leaves_every_table_as_it_was(copied_run: Tables) -> None:
+    before = everything(copied_run)
+    run_day(copied_run, Days(ANALYSIS_DAY, ANALYSIS_DAY))
+    run_experiments(copied_run, Days(ANALYSIS_DAY, ANALYSIS_DAY))
+    after = everything(copied_run)
+    assert [name for name in before if before[name] != after[name]] == []
+
+
+@pytest.mark.parametrize(
+    ("job", "line"),
+    [
+        ("run_day", "watchlift.tables exposures: merged"),
+        ("run_day", "watchlift.tables events: replaced"),
+        ("run_day", "watchlift.tables profile_days: replaced"),
+        ("run_experiments", "watchlift.tables moments: replaced"),
+    ],
+)
+def test_a_job_killed_on_the_way_and_run_again_leaves_the_same_tables(
+    copied_run: Tables, job: str, line: str
+) -> None:
+    before = everything(copied_run)
+    _empty_last_day(copied_run)
+    _run_until_killed(copied_run, job, line)
+    run_day(copied_run, Days(ANALYSIS_DAY, ANALYSIS_DAY))
+    run_experiments(copied_run, Days(ANALYSIS_DAY, ANALYSIS_DAY))
+    after = everything(copied_run)
+    assert [name for name in before if before[name] != after[name]] == []
+
+
+def _empty_last_day(tables: Tables) -> None:
+    """Forget what the last day wrote, so that the killed run has work to do."""
+    for name, column in (("events", "ingest_day"), ("profile_days", "day"), ("estimates", "analysis_day")):
+        tables.delete(name, f"{column} = DATE'{ANALYSIS_DAY}'")
+
+
+def _run_until_killed(tables: Tables, job: str, line: str) -> None:
+    command = [sys.executable, str(ROOT / "jobs" / f"{job}.py"), "--day", str(ANALYSIS_DAY)]
+    command += ["--conf-dir", str(CONF), "--data-dir", str(tables.project.data_dir)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYSPARK_SUBMIT_ARGS": _SMALL}
+    process = subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stderr is not None
+    seen = []
+    for text in process.stderr:
+        seen.append(text)
+        if line in text:
+            os.killpg(process.pid, signal.SIGKILL)
+            break
+    process.stderr.close()
+    assert process.wait() == -signal.SIGKILL, "".join(seen[-20:])
+
+
+_SMALL = "--master local[1] --driver-memory 1g --conf spark.sql.shuffle.partitions=1 pyspark-shell"
+
+
+def test_a_bad_day_stops_at_its_audit_and_says_so(copied_run: Tables) -> None:
+    tomorrow = ANALYSIS_DAY + timedelta(days=1)
+    landing = copied_run.project.data_dir / "landing" / "events" / f"ingest_day={tomorrow}" / "hour=00"
+    landing.mkdir(parents=True)
+    (landing / "part-0.json.gz").write_bytes(gzip.compress(b""))
+    rolled_up = content(copied_run, "profile_days")
+    with pytest.raises(AuditFailed, match=f"events.*{tomorrow}|{tomorrow}.*events"):
+        run_day(copied_run, Days(tomorrow, tomorrow))
+    assert content(copied_run, "profile_days") == rolled_up
+    failed = (
+        copied_run.read("data_quality_results").where(f"day = DATE'{tomorrow}' AND NOT success").collect()
+    )
+    assert {row["severity"] for row in failed} >= {"critical"}
+
+
+def test_the_readout_is_rendered_from_the_tables(small_run: Tables) -> None:
+    render_readouts(small_run.project, ANALYSIS_DAY)
+    pages = list(small_run.project.data_dir.glob("readouts/homepage_ranking/*.html"))
+    assert [page.stem for page in pages] == [str(ANALYSIS_DAY)]
+    assert "play_starts_7d" in pages[0].read_text() or "Play starts" in pages[0].read_text()
+
+
+def test_the_truth_lies_in_the_intervals_or_near(small_run: Tables) -> None:
+    """Within four standard errors of the injected effect: a sign or unit fault would not be."""
+    truth = json.loads((small_run.project.data_dir / "truth" / "homepage_ranking.json").read_text())
+    injected = {
+        t["metric"]: t["effect"]
+        for t in truth
+        if t["segment"] == "all" and date.fromisoformat(t["analysis_day"]) == ANALYSIS_DAY
+    }
+    rows = small_run.read("estimates").where("segment = 'all' AND estimator IN ('cuped', 'ratio')").collect()
+    assert len(rows) == 5
+    for row in rows:
+        assert abs(row["effect"] - injected[row["metric"]]) < 4 * row["std_error"], row["metric"]

@@ -1,0 +1,48 @@
+"""A data folder with the results of a day, written by delta-rs, for tests of what reads without Spark."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import write_deltalake
+
+from tests.result_rows import CATALOGUE, CONF, DAY, EXPERIMENT, srm_check, truth, usual_estimates
+
+_SRM_MAPS = {"observed": pa.map_(pa.string(), pa.int64()), "expected": pa.map_(pa.string(), pa.float64())}
+
+
+def write_configuration(conf_dir: Path, experiment: str = EXPERIMENT) -> Path:
+    (conf_dir / "experiments").mkdir(parents=True)
+    (conf_dir / "metrics.yml").write_text(CATALOGUE)
+    (conf_dir / "experiments" / "homepage.yml").write_text(experiment)
+    (conf_dir / "sources.yml").write_text("events: {}\n")
+    shutil.copy(CONF / "tables.yml", conf_dir / "tables.yml")
+    return conf_dir
+
+
+def write_results(data_dir: Path, **overrides: Any) -> Path:
+    """The usual estimates of DAY, one SRM check, 20,000 profiles of whom 19,985 are analysed, and the truth."""
+    rows = [{**row, **overrides} for row in usual_estimates()]
+    _write(data_dir, "estimates", pa.Table.from_pylist(rows), ["experiment_id", "analysis_day"])
+    checks = pa.Table.from_pylist([{**srm_check(), "observed": None, "expected": None}])
+    for name, kind in _SRM_MAPS.items():
+        maps = pa.array([list(srm_check()[name].items())], type=kind)
+        checks = checks.set_column(checks.column_names.index(name), name, maps)
+    _write(data_dir, "srm_checks", checks, ["experiment_id"])
+    _write(data_dir, "profiles", pa.table({"profile_id": range(20_000)}), None)
+    windows = {"experiment_id": ["homepage"] * 19_985, "analysis_day": [DAY] * 19_985}
+    arms = ["control"] * 10_000 + ["treatment"] * 9_985
+    _write(data_dir, "profile_windows", pa.table({**windows, "arm": arms}), ["experiment_id", "analysis_day"])
+    (data_dir / "truth").mkdir(parents=True, exist_ok=True)
+    (data_dir / "truth" / "homepage.json").write_text(json.dumps([truth()]))
+    return data_dir
+
+
+def _write(data_dir: Path, name: str, table: pa.Table, partition_by: list[str] | None) -> None:
+    # A column of nulls only has no type that Delta knows.
+    for position, field in enumerate(table.schema):
+        if pa.types.is_null(field.type):
+            table = table.set_column(position, field.name, table.column(position).cast(pa.float64()))
+    write_deltalake(str(data_dir / "tables" / name), table, partition_by=partition_by, mode="overwrite")

@@ -1,0 +1,130 @@
+"""Landing files to events, exposures, profiles and the quarantine: nothing lost, nothing doubled."""
+
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.ingest_events import ingest_events
+from jobs.ingest_exposures import ingest_exposures
+from jobs.ingest_profiles import ingest_profiles
+from jobs.tables import Tables
+from metrics.errors import InputError
+from tests.jobs.conftest import on
+from tests.jobs.landing_files import EVENT, land_events, land_exposures, land_profiles
+
+Content = Callable[[str], list[tuple[Any, ...]]]
+MARCH_2, MARCH_3 = "2026-03-02", "2026-03-03"
+
+
+def test_events_land_once_and_broken_rows_go_aside_with_their_line(
+    tables: Tables, tmp_path: Path, content: Content
+) -> None:
+    broken = json.dumps(EVENT)[:40]
+    land_events(tmp_path, MARCH_2, {}, {"event_id": "e2"}, broken, {"event_id": None}, {})
+    touched = ingest_events(tables, on(MARCH_2))
+    assert touched == {date(2026, 3, 2)}
+    events = tables.read("events").collect()
+    assert {(row["event_id"], row["row"]) for row in events} == {("e1", 0), ("e2", 1)}
+    assert events[0]["attributes"] == {"position": "3"}
+    aside = {row["row"]: row for row in tables.read("events_quarantine").collect()}
+    assert {row: list(aside[row]["reasons"]) for row in aside} == {2: ["malformed"], 3: ["event_id_missing"]}
+    assert aside[2]["raw"] == broken
+    before = content("events"), content("events_quarantine")
+    ingest_events(tables, on(MARCH_2))
+    assert (content("events"), content("events_quarantine")) == before
+
+
+def test_a_copy_that_comes_on_a_later_day_is_dropped_and_a_late_event_keeps_its_own_day(
+    tables: Tables, tmp_path: Path
+) -> None:
+    land_events(tmp_path, MARCH_2, {})
+    land_events(tmp_path, MARCH_3, {}, {"event_id": "late"}, {"event_id": "e3", "ts": "2026-03-03T01:00:00Z"})
+    ingest_events(tables, on(MARCH_2))
+    touched = ingest_events(tables, on(MARCH_3))
+    assert touched == {date(2026, 3, 2), date(2026, 3, 3)}
+    rows = {(r["event_id"], str(r["day"]), str(r["ingest_day"])) for r in tables.read("events").collect()}
+    assert rows == {("e1", MARCH_2, MARCH_2), ("late", MARCH_2, MARCH_3), ("e3", MARCH_3, MARCH_3)}
+
+
+def test_a_range_gives_what_its_days_give_one_by_one(
+    tables: Tables, tmp_path: Path, content: Content
+) -> None:
+    land_events(tmp_path, MARCH_2, {}, {"event_id": "e2"}, "{")
+    land_events(tmp_path, MARCH_3, {}, {"event_id": "e3"}, {"event_id": "late"}, {"event_type": "dance"})
+    ingest_events(tables, on(MARCH_2))
+    ingest_events(tables, on(MARCH_3))
+    one_by_one = content("events"), content("events_quarantine")
+    ingest_events(tables, on(MARCH_2, MARCH_3))
+    assert (content("events"), content("events_quarantine")) == one_by_one
+
+
+def test_a_day_without_files_is_refused_before_anything_is_written(tables: Tables, tmp_path: Path) -> None:
+    land_events(tmp_path, MARCH_2, {})
+    ingest_events(tables, on(MARCH_2))
+    with pytest.raises(InputError, match="source 'playback' has no files for 2026-03-03"):
+        ingest_events(tables, on(MARCH_2, MARCH_3))
+    assert tables.read("events").count() == 1
+
+
+def test_exposures_merge_once_and_take_household_and_tenure_from_the_profile(
+    tables: Tables, tmp_path: Path, content: Content
+) -> None:
+    land_profiles(tmp_path, MARCH_2, {}, {"profile_id": 2, "signup_day": None})
+    land_exposures(tmp_path, MARCH_2, {}, {}, {"profile_id": 2, "household_id": None}, {"arm": "blue"})
+    ingest_profiles(tables, on(MARCH_2))
+    assert ingest_exposures(tables, on(MARCH_2)) == {date(2026, 3, 2)}
+    rows = {
+        r["profile_id"]: (r["household_id"], r["tenure_days"]) for r in tables.read("exposures").collect()
+    }
+    assert rows == {1: (10, 60), 2: (10, None)}
+    assert [list(r["reasons"]) for r in tables.read("events_quarantine").collect()] == [["arm_unknown"]]
+    before = content("exposures"), content("events_quarantine")
+    ingest_exposures(tables, on(MARCH_2))
+    assert (content("exposures"), content("events_quarantine")) == before
+
+
+def test_the_quarantine_of_events_and_of_exposures_do_not_replace_each_other(
+    tables: Tables, tmp_path: Path
+) -> None:
+    land_events(tmp_path, MARCH_2, "{")
+    land_exposures(tmp_path, MARCH_2, "{")
+    for _ in range(2):
+        ingest_exposures(tables, on(MARCH_2))
+        ingest_events(tables, on(MARCH_2))
+    sources = sorted(row["source"] for row in tables.read("events_quarantine").collect())
+    assert sources == ["events.playback", "exposures.homepage"]
+
+
+def test_profiles_are_the_newest_snapshot_and_an_older_day_does_not_take_them_back(
+    tables: Tables, tmp_path: Path
+) -> None:
+    land_profiles(tmp_path, MARCH_2, {"plan": "old"})
+    land_profiles(tmp_path, MARCH_3, {"plan": "new"}, {"profile_id": 2})
+    ingest_profiles(tables, on(MARCH_2, MARCH_3))
+    assert {row["profile_id"]: row["plan"] for row in tables.read("profiles").collect()} == {
+        1: "new",
+        2: "basic",
+    }
+    ingest_profiles(tables, on(MARCH_2))
+    assert tables.read("profiles").count() == 2
+
+
+def test_an_older_day_that_changes_takes_later_days_with_it(tables: Tables, tmp_path: Path) -> None:
+    """A copy may become the first, or cease to be it: what was loaded after is loaded again from its files."""
+    land_events(tmp_path, MARCH_3, {}, {"event_id": "e3", "ts": "2026-03-03T01:00:00Z"})
+    ingest_events(tables, on(MARCH_3))
+    land_events(tmp_path, MARCH_2, {})
+    touched = ingest_events(tables, on(MARCH_2))
+    assert touched == {date(2026, 3, 2), date(2026, 3, 3)}
+    assert _owners(tables) == {("e1", MARCH_2), ("e3", MARCH_3)}
+    land_events(tmp_path, MARCH_2, {"event_id": "e2"})
+    ingest_events(tables, on(MARCH_2))
+    assert _owners(tables) == {("e1", MARCH_3), ("e2", MARCH_2), ("e3", MARCH_3)}
+
+
+def _owners(tables: Tables) -> set[tuple[str, str]]:
+    return {(row["event_id"], str(row["ingest_day"])) for row in tables.read("events").collect()}
