@@ -1,0 +1,46 @@
+"""The experiment readouts of a day, once that day's metrics have passed their audits."""
+
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG, PartitionedAssetTimetable
+
+from watchlift_operators import CONF_DIR, DATA_DIR, DEFAULT_ARGS, HOME, PROFILE_DAYS, spark_job
+
+RUNBOOK = """
+### Experiment readouts
+
+Started for a day by the asset `watchlift://profile_days`, which only a day that passed its audits emits. Two tasks:
+`estimate_experiments` (one Spark application, `jobs/run_experiments.py`: windows, their audit, moments, estimates) and
+`render_readouts` (no Spark: the HTML page under `readouts/` of the data folder, and MLflow).
+
+**When `estimate_experiments` fails**: its last line `error: …` names the experiment and the remedy, and is not retried;
+anything else is retried twice. The estimates of the day before stay as they are.
+
+**When `render_readouts` fails**: the estimates are in the table `estimates` already; clear the task after mending.
+
+**To run a day again**: clear its run, or trigger the DAG with the day as partition key. Both tasks replace what they
+wrote.
+"""
+
+# The key reaches the shell as a variable, never as text of the command.
+RENDER = (
+    'python "$HOME_DIR/jobs/render_readout.py" --day "$DAY" --conf-dir "$CONF_DIR" --data-dir "$DATA_DIR"'
+)
+
+with DAG(
+    dag_id="experiment_readouts",
+    schedule=PartitionedAssetTimetable(assets=PROFILE_DAYS),
+    max_active_runs=1,  # the looks of an experiment are computed in ascending day order
+    catchup=False,
+    default_args=DEFAULT_ARGS,
+    tags=["watchlift", "experiments"],
+    doc_md=RUNBOOK,
+):
+    render_readouts = BashOperator(
+        task_id="render_readouts",
+        bash_command=RENDER,
+        env={"DAY": "{{ partition_key }}", "HOME_DIR": str(HOME), "CONF_DIR": CONF_DIR, "DATA_DIR": DATA_DIR},
+        append_env=True,
+        pool="watchlift_readouts",
+    )
+    estimate_experiments = spark_job("estimate_experiments", job="run_experiments", pool="watchlift_readouts")
+    estimate_experiments >> render_readouts

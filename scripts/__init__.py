@@ -1,0 +1,1 @@
+"""What set-up and the demo run: not part of the wheel."""

@@ -1,0 +1,126 @@
+"""The few calls of Airflow's REST API that the demo needs, on the standard library."""
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from scripts.errors import RunError
+
+USER = "admin"
+
+
+class TaskState(NamedTuple):
+    """What a task of a run is doing. `state` is Airflow's word, or 'waiting' before it has one."""
+
+    dag_id: str
+    partition_key: str
+    task_id: str
+    state: str
+    run_id: str
+    try_number: int
+
+
+@dataclass
+class AirflowApi:
+    """Airflow's REST API on this machine, logged in at the first call that needs it."""
+
+    port: int
+    passwords: Path
+    _token: str | None = field(default=None, repr=False)
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def is_healthy(self) -> bool:
+        """Whether the API answers and the scheduler, the dag processor and the triggerer are alive."""
+        try:
+            parts = self._send("GET", "/api/v2/monitor/health", token=None)
+        except (OSError, ValueError):
+            return False
+        needed = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+        return all((parts.get(name) or {}).get("status") == "healthy" for name in needed)
+
+    def dag_ids(self) -> set[str]:
+        return {dag["dag_id"] for dag in self._get("/api/v2/dags?limit=100")["dags"]}
+
+    def import_errors(self) -> list[str]:
+        """The last line of each DAG file's import error, with its file."""
+        errors = self._get("/api/v2/importErrors")["import_errors"]
+        return [f"{error['filename']}: {error['stack_trace'].strip().splitlines()[-1]}" for error in errors]
+
+    def unpause(self, dag_id: str) -> None:
+        self._call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
+
+    def create_pools(self, definitions: Path) -> None:
+        """Create the pools of a file in the form of `airflow pools import`; existing ones stay as they are."""
+        existing = {pool["name"] for pool in self._get("/api/v2/pools?limit=100")["pools"]}
+        for name, pool in json.loads(definitions.read_text(encoding="utf-8")).items():
+            if name not in existing:
+                self._call("POST", "/api/v2/pools", {"name": name, **pool})
+
+    def run_states(self, dag_id: str) -> dict[str, str]:
+        """State of each run of a DAG by its partition key."""
+        return {run["partition_key"]: run["state"] for run in self._runs(dag_id)}
+
+    def task_states(self, dag_id: str) -> list[TaskState]:
+        """Every task of every run of a DAG, in the order of the partition keys."""
+        keys = {run["dag_run_id"]: str(run["partition_key"]) for run in self._runs(dag_id)}
+        tasks = self._get(f"/api/v2/dags/{dag_id}/dagRuns/~/taskInstances?limit=100")["task_instances"]
+        states = [
+            TaskState(
+                dag_id,
+                keys[task["dag_run_id"]],
+                task["task_id"],
+                task["state"] or "waiting",
+                task["dag_run_id"],
+                task["try_number"],
+            )
+            for task in tasks
+            if task["dag_run_id"] in keys
+        ]
+        return sorted(states, key=lambda task: task.partition_key)
+
+    def _runs(self, dag_id: str) -> list[dict[str, Any]]:
+        runs: list[dict[str, Any]] = self._get(f"/api/v2/dags/{dag_id}/dagRuns?limit=100")["dag_runs"]
+        return runs
+
+    def _get(self, path: str) -> Any:
+        return self._call("GET", path, None)
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        try:
+            if self._token is None:
+                self._token = self._log_in()
+            return self._send(method, path, self._token, body)
+        except urllib.error.HTTPError as error:
+            said = error.read().decode(errors="replace")[:200]
+            raise RunError(
+                f"Airflow answered {error.code} to {method} {path}: {said}; see the log of api-server"
+            ) from error
+        except OSError as error:
+            raise RunError(
+                f"Airflow at {self.address} does not answer ({error}); see the log of api-server"
+            ) from error
+
+    def _log_in(self) -> str:
+        password = json.loads(self.passwords.read_text(encoding="utf-8"))[USER]
+        token: str = self._send("POST", "/auth/token", None, {"username": USER, "password": password})[
+            "access_token"
+        ]
+        return token
+
+    def _send(self, method: str, path: str, token: str | None, body: dict[str, Any] | None = None) -> Any:
+        request = urllib.request.Request(self.address + path, method=method)
+        request.add_header("Content-Type", "application/json")
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        data = json.dumps(body).encode() if body is not None else None
+        direct = urllib.request.build_opener(
+            urllib.request.ProxyHandler({})
+        )  # a proxy cannot reach this machine's own
+        with direct.open(request, data=data, timeout=30) as answer:
+            return json.loads(answer.read() or b"null")

@@ -1,0 +1,112 @@
+"""Watching the demo's runs in Airflow until they succeed, or telling why one did not."""
+
+import json
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from scripts.airflow_api import AirflowApi, TaskState
+from scripts.airflow_local import DAGS, ready_file
+from scripts.environment import Settings
+from scripts.errors import RunError
+from scripts.progress import Progress
+
+MOST_SECONDS = 3600.0
+LAST_DAG = "experiment_readouts"
+TOLD = ("running", "success", "failed", "upstream_failed", "up_for_retry", "skipped")
+
+
+def unpause(
+    api: AirflowApi, airflow: subprocess.Popen[bytes], settings: Settings, progress: Progress
+) -> None:
+    """Let the DAGs run as soon as Airflow is there: the triggered one first, so that no asset event is missed."""
+    while not ready_file(settings).exists():
+        check_running(airflow, settings)
+        progress.still("waiting for Airflow")
+        time.sleep(0.3)
+    for dag_id in reversed(DAGS):
+        api.unpause(dag_id)
+
+
+def await_runs(
+    api: AirflowApi,
+    airflow: subprocess.Popen[bytes],
+    partition_keys: Sequence[str],
+    settings: Settings,
+    progress: Progress,
+) -> None:
+    """Return once the readouts of all partitions succeeded, telling each task's changes of state on the way."""
+    told: dict[tuple[str, str, str], str] = {}
+    deadline = time.monotonic() + MOST_SECONDS
+    while True:
+        check_running(airflow, settings)
+        tasks = [task for dag_id in DAGS for task in api.task_states(dag_id)]
+        tell_changes(tasks, told, progress)
+        raise_failure(tasks, settings)
+        finished = api.run_states(LAST_DAG)
+        if all(finished.get(key) == "success" for key in partition_keys):
+            return
+        if time.monotonic() > deadline:
+            raise RunError(
+                f"the DAGs did not finish within {MOST_SECONDS:.0f} s; see the logs in {settings.logs}"
+            )
+        running = [f"{task.task_id} of {task.partition_key}" for task in tasks if task.state == "running"]
+        progress.still(f"running: {', '.join(running) or 'only the scheduler'}")
+        time.sleep(0.5)
+
+
+def check_running(airflow: subprocess.Popen[bytes], settings: Settings) -> None:
+    """Raises RunError with Airflow's own last line where it has ended."""
+    if airflow.poll() is not None:
+        log = settings.logs / "airflow.log"
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        raise RunError(
+            lines[-1] if lines else f"Airflow ended with exit code {airflow.returncode}; see {log}"
+        )
+
+
+def tell_changes(
+    tasks: Sequence[TaskState], told: dict[tuple[str, str, str], str], progress: Progress
+) -> None:
+    for task in tasks:
+        key = (task.dag_id, task.partition_key, task.task_id)
+        if task.state in TOLD and told.get(key) != task.state:
+            told[key] = task.state
+            progress.say(f"  {task.dag_id} {task.partition_key}: {task.task_id} {task.state}")
+
+
+def raise_failure(tasks: Sequence[TaskState], settings: Settings) -> None:
+    """Raises RunError with the failed task's own one-line error and its log."""
+    for task in tasks:
+        if task.state == "failed":
+            log = task_log(task, settings)
+            raise RunError(f"{task.task_id} of {task.partition_key} failed: {cause_in(log)} (log: {log})")
+
+
+def task_log(task: TaskState, settings: Settings) -> Path:
+    """Where Airflow keeps the log of a task's last attempt."""
+    folder = settings.airflow_home / "logs" / f"dag_id={task.dag_id}" / f"run_id={task.run_id}"
+    return folder / f"task_id={task.task_id}" / f"attempt={task.try_number}.log"
+
+
+def cause_in(log: Path) -> str:
+    """The job's own line `error: …` in a task's log, which is JSON lines; else what Airflow says itself."""
+    messages = list(messages_in(log))
+    verdicts = [message for message in messages if message.startswith("error: ")]
+    if verdicts:
+        return verdicts[-1].removeprefix("error: ")
+    return messages[-1].splitlines()[0] if messages else "it left no log"
+
+
+def messages_in(log: Path) -> list[str]:
+    if not log.exists():
+        return []
+    messages = []
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            entry = {"event": line}
+        messages.append(str(entry.get("event", "")).strip() if isinstance(entry, dict) else line)
+    return messages

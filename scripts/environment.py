@@ -1,0 +1,85 @@
+"""The environment variables that Spark, Airflow and the jobs run with: this checkout's, and no other Spark's."""
+
+import importlib.util
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.errors import RunError
+
+ROOT = Path(__file__).resolve().parent.parent
+# Another Spark's home or settings, or another project's modules, must not slip in.
+FOREIGN = ("SPARK_CONF_DIR", "PYTHONPATH", "PYTHONHOME", "PYSPARK_DRIVER_PYTHON", "AIRFLOW_CONFIG")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run: where it writes, which Spark it uses, where Airflow listens."""
+
+    data_dir: Path
+    master: str = "local[*]"
+    port: int = 8080
+    root: Path = ROOT
+
+    @property
+    def airflow_home(self) -> Path:
+        return self.data_dir / "airflow"
+
+    @property
+    def logs(self) -> Path:
+        return self.data_dir / "logs"
+
+    @property
+    def conf_dir(self) -> Path:
+        return self.root / "conf"
+
+    @property
+    def properties_file(self) -> Path:
+        """Sizes for a cluster or for this machine, by the master."""
+        return self.conf_dir / "spark" / ("standalone.conf" if self.is_cluster else "local.conf")
+
+    @property
+    def is_cluster(self) -> bool:
+        return not self.master.startswith("local")
+
+    def job(self, name: str) -> str:
+        return str(self.root / "jobs" / f"{name}.py")
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What every process of a run inherits: paths, the environment's Python, no analytics, UTC."""
+    own = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    scripts = Path(sys.executable).parent
+    own |= {
+        "PATH": f"{scripts}{os.pathsep}{own.get('PATH', '')}",
+        "SPARK_HOME": str(spark_home()),
+        "PYSPARK_PYTHON": sys.executable,
+        "TZ": "UTC",
+        "WATCHLIFT_HOME": str(settings.root),
+        "WATCHLIFT_CONF_DIR": str(settings.conf_dir),
+        "WATCHLIFT_DATA_DIR": str(settings.data_dir),
+        "WATCHLIFT_SPARK_CONF": str(settings.properties_file),
+        "GX_ANALYTICS_ENABLED": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+    }
+    if on_this_machine(settings.master):
+        own["SPARK_LOCAL_IP"] = "127.0.0.1"  # no look-up of the machine's own name, which may have no address
+    archive = Path(sys.prefix) / "spark-classes.jsa"
+    if archive.is_file():
+        own["SPARK_SUBMIT_OPTS"] = f"-XX:SharedArchiveFile={archive} -Xlog:cds=off -Xlog:cds+dynamic=off"
+    return own
+
+
+def spark_home() -> Path:
+    """The folder of this environment's pyspark; found without importing it, which takes a second."""
+    spec = importlib.util.find_spec("pyspark")
+    if spec is None or spec.origin is None:
+        raise RunError("pyspark is not installed in this environment; run `make setup`")
+    return Path(spec.origin).parent
+
+
+def on_this_machine(master: str) -> bool:
+    """Whether Spark's driver and executors all run here."""
+    return master.startswith(("local", "spark://127.0.0.1:", "spark://localhost:"))

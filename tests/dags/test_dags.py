@@ -1,0 +1,155 @@
+"""The DAGs as Airflow reads them: schedules, the gate, keys, and what an operator of them relies on."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DAG_FOLDER = ROOT / "dags"
+# Airflow reads its settings once per process, at import: these DAGs are loaded in a process of their own, which also
+# shows what loading them imports.
+LOAD = """
+import json, sys
+from pathlib import Path
+from airflow.dag_processing.dagbag import BundleDagBag
+folder = Path(sys.argv[1])
+bag = BundleDagBag(folder, bundle_path=folder, bundle_name="dags")
+def described(task):
+    fields = {name: getattr(task, name, None) for name in task.template_fields}
+    return {"owner": task.owner, "pool": task.pool, "retries": task.retries, "type": type(task).__name__,
+            "outlets": [outlet.name for outlet in task.outlets], "upstream": sorted(task.upstream_task_ids),
+            "policy": type(task.retry_policy).__name__, "templates": json.dumps(fields, default=str)}
+def scheduled(dag):
+    table = dag.timetable
+    condition = getattr(table, "asset_condition", None)
+    assets = [condition.name] if condition else []
+    return {"type": type(table).__name__, "cron": getattr(table, "expression", None),
+            "key": getattr(table, "key_format", None), "offset": getattr(table, "run_offset", None), "assets": assets}
+dags = {dag.dag_id: {"schedule": scheduled(dag), "tags": sorted(dag.tags), "doc": dag.doc_md or "",
+                     "start": str(dag.start_date), "end": str(dag.end_date), "catchup": dag.catchup,
+                     "runs": dag.max_active_runs, "tasks": {t.task_id: described(t) for t in dag.tasks}}
+        for dag in bag.dags.values()}
+spark = sorted(m for m in sys.modules if m.split(".")[0] in ("pyspark", "delta", "jobs", "metrics", "expectations"))
+print("LOADED" + json.dumps({"errors": bag.import_errors, "dags": dags, "imported": spark}))
+"""
+
+
+def load(folder: Path, **variables: str) -> dict[str, Any]:
+    own = {
+        name: value for name, value in os.environ.items() if not name.startswith(("WATCHLIFT_", "AIRFLOW"))
+    }
+    own |= {"AIRFLOW_HOME": str(folder), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", **variables}
+    command = [sys.executable, "-c", LOAD, str(DAG_FOLDER)]
+    done = subprocess.run(command, env=own, capture_output=True, text=True, check=False, cwd=folder)
+    assert "LOADED" in done.stdout, done.stderr
+    loaded: dict[str, Any] = json.loads(done.stdout.split("LOADED")[1])
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    days = {"WATCHLIFT_FIRST_DAY": "2026-03-14", "WATCHLIFT_LAST_DAY": "2026-03-15"}
+    return load(tmp_path_factory.mktemp("airflow"), **days)
+
+
+@pytest.fixture(scope="module")
+def dags(loaded: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = loaded["dags"]
+    return found
+
+
+def tasks_of(dags: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for dag in dags.values():
+        yield from dag["tasks"].items()
+
+
+def test_both_dags_load_without_error_and_without_importing_spark_or_a_job(loaded: dict[str, Any]) -> None:
+    assert loaded["errors"] == {}
+    assert sorted(loaded["dags"]) == ["daily_metrics", "experiment_readouts"]
+    assert loaded["imported"] == []
+
+
+def test_daily_metrics_is_partitioned_by_the_day_before_the_run(dags: dict[str, Any]) -> None:
+    schedule = dags["daily_metrics"]["schedule"]
+    assert schedule["type"] == "CronPartitionTimetable"
+    assert (schedule["cron"], schedule["offset"], schedule["key"]) == ("0 2 * * *", -1, "%Y-%m-%d")
+
+
+def test_days_run_one_at_a_time(dags: dict[str, Any]) -> None:
+    assert [dag["runs"] for dag in dags.values()] == [1, 1]
+    pools = json.loads((DAG_FOLDER / "pools.json").read_text(encoding="utf-8"))
+    assert pools["watchlift_ingest"]["slots"] == 1
+
+
+def test_catch_up_runs_exactly_from_the_first_to_the_last_day(dags: dict[str, Any]) -> None:
+    daily = dags["daily_metrics"]
+    assert daily["catchup"] is True
+    # The run of 2026-03-14 is at 02:00 on the 15th, that of the last day, the 15th, at 02:00 on the 16th.
+    assert daily["start"] == "2026-03-15 00:00:00+00:00"
+    assert daily["end"] == "2026-03-16 12:00:00+00:00"
+
+
+@pytest.mark.slow
+def test_production_has_no_last_day(tmp_path: Path) -> None:
+    daily = load(tmp_path, WATCHLIFT_FIRST_DAY="2026-03-14")["dags"]["daily_metrics"]
+    assert (daily["end"], daily["catchup"]) == ("None", True)
+
+
+def test_only_the_audited_day_emits_the_asset_and_the_readouts_wait_for_it(dags: dict[str, Any]) -> None:
+    emitting = {name: task["outlets"] for name, task in tasks_of(dags) if task["outlets"]}
+    assert emitting == {"load_and_audit_day": ["watchlift://profile_days"]}
+    schedule = dags["experiment_readouts"]["schedule"]
+    assert (schedule["type"], schedule["assets"]) == (
+        "PartitionedAssetTimetable",
+        ["watchlift://profile_days"],
+    )
+
+
+def test_the_readout_follows_the_estimates(dags: dict[str, Any]) -> None:
+    tasks = dags["experiment_readouts"]["tasks"]
+    assert tasks["estimate_experiments"]["upstream"] == []
+    assert tasks["render_readouts"]["upstream"] == ["estimate_experiments"]
+
+
+def test_every_task_has_an_owner_a_pool_that_exists_and_retries(dags: dict[str, Any]) -> None:
+    pools = json.loads((DAG_FOLDER / "pools.json").read_text(encoding="utf-8"))
+    for name, task in tasks_of(dags):
+        assert task["owner"] == "experimentation", name
+        assert task["pool"] in pools, name
+        assert task["retries"] == 2, name
+
+
+def test_every_spark_task_tells_a_verdict_from_a_crash(dags: dict[str, Any]) -> None:
+    spark = {name: task["policy"] for name, task in tasks_of(dags) if task["type"] == "SparkSubmitOperator"}
+    expected = ["load_and_audit_day", "estimate_experiments"]
+    assert spark == dict.fromkeys(expected, "RetryUnlessTheJobDecided")
+
+
+def test_every_task_gets_the_partition_key_and_none_the_logical_date(dags: dict[str, Any]) -> None:
+    for name, task in tasks_of(dags):
+        assert "{{ partition_key }}" in task["templates"], name
+        assert "{{ ds" not in task["templates"], name
+
+
+def test_the_jobs_are_named_by_path_and_exist(dags: dict[str, Any]) -> None:
+    named = {
+        "load_and_audit_day": "run_day",
+        "estimate_experiments": "run_experiments",
+        "render_readouts": "render_readout",
+    }
+    for name, task in tasks_of(dags):
+        assert f"/jobs/{named[name]}.py" in task["templates"]
+        assert (ROOT / "jobs" / f"{named[name]}.py").is_file()
+
+
+def test_every_dag_has_tags_and_a_runbook_that_says_what_to_do_on_failure(dags: dict[str, Any]) -> None:
+    for name, dag in dags.items():
+        assert "watchlift" in dag["tags"], name
+        for task in dag["tasks"]:
+            assert f"**When `{task}` fails**" in dag["doc"], task

@@ -1,0 +1,172 @@
+"""The demo's own logic: which folder it may empty, which days go where, what it says of a failure."""
+
+import json
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from scripts import demo, demo_data
+from scripts.airflow_api import TaskState
+from scripts.airflow_local import airflow_environment, password, passwords_file
+from scripts.dag_runs import raise_failure, task_log, tell_changes
+from scripts.environment import Settings, environment
+from scripts.errors import RunError
+from scripts.progress import LogFollower, Progress, follow
+
+
+def test_the_last_two_days_go_through_the_dags_and_the_rest_through_one_backfill() -> None:
+    plan = demo.Plan(28)
+    assert plan.last == date(2026, 3, 15)
+    assert plan.backfilled_to == date(2026, 3, 13)
+    assert plan.by_dag == [date(2026, 3, 14), date(2026, 3, 15)]
+
+
+def test_a_new_folder_is_made_and_marked_and_later_emptied(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    demo_data.fresh(folder)
+    (folder / "tables").mkdir()
+    (folder / "tables" / "part.parquet").touch()
+    (folder / "notes.txt").touch()
+    demo_data.fresh(folder)
+    assert [path.name for path in folder.iterdir()] == [demo_data.MARKER]
+
+
+def test_a_folder_of_somebody_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+    kept = tmp_path / "thesis.tex"
+    kept.touch()
+    with pytest.raises(RunError, match="holds things that the demo did not make"):
+        demo_data.fresh(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_link_inside_the_folder_is_removed_and_not_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    folder = tmp_path / "data"
+    demo_data.fresh(folder)
+    (folder / "link").symlink_to(outside)
+    demo_data.fresh(folder)
+    assert (outside / "kept").exists()
+    assert not (folder / "link").is_symlink()
+
+
+def test_a_link_as_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "data").symlink_to(tmp_path / "target")
+    with pytest.raises(RunError, match="is not a plain folder"):
+        demo_data.fresh(tmp_path / "data")
+
+
+def test_too_few_days_are_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo.main(["--days", "10", "--data-dir", str(tmp_path / "data")]) == 1
+    assert capsys.readouterr().err == "demo: DAYS is 10; the windows of the experiment need at least 22\n"
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("master", ["spark://127.0.0.1:1", "spark://127.0.0.1"])
+def test_a_master_that_does_not_answer_is_refused_before_anything_is_emptied(master: str) -> None:
+    with pytest.raises(RunError, match=rf"no Spark master answers at {master} .*make cluster"):
+        demo.check_master(master)
+
+
+def test_a_follower_gives_each_complete_line_once(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    follower = LogFollower(log)
+    assert follower.new_lines() == []
+    log.write_text("one\ntw")
+    assert follower.new_lines() == ["one"]
+    log.write_text("one\ntwo\n")
+    assert follower.new_lines() == ["two"]
+    assert follower.new_lines() == []
+
+
+def test_a_job_that_fails_is_told_by_its_own_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log"
+    code = """
+print("2026-03-01 00:00:00,000 watchlift.run_day day 2026-03-01: 5 rows")
+print("26/03/01 WARN Utils: noise")
+print("error: no landing files; run simulate_service")
+raise SystemExit(2)
+"""
+    with log.open("wb") as output:
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=output)
+        with pytest.raises(
+            RunError, match=r"^run_day failed: no landing files; run simulate_service \(log: "
+        ):
+            follow(process, "run_day", log, Progress())
+    assert "  run_day: day 2026-03-01: 5 rows" in capsys.readouterr().out
+
+
+def test_the_spark_of_a_run_is_this_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_HOME", "/opt/another-spark")
+    monkeypatch.setenv("SPARK_CONF_DIR", "/opt/another-spark/conf")
+    own = environment(Settings(tmp_path))
+    assert own["SPARK_HOME"].endswith("pyspark")
+    assert "SPARK_CONF_DIR" not in own
+    assert own["PATH"].split(":")[0] == str(Path(sys.executable).parent)
+    assert own["WATCHLIFT_SPARK_CONF"].endswith("conf/spark/local.conf")
+    assert own["SPARK_LOCAL_IP"] == "127.0.0.1"
+
+
+def test_a_cluster_elsewhere_must_reach_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPARK_LOCAL_IP", raising=False)
+    own = environment(Settings(tmp_path, "spark://cluster.example:7077"))
+    assert "SPARK_LOCAL_IP" not in own
+    assert own["WATCHLIFT_SPARK_CONF"].endswith("conf/spark/standalone.conf")
+
+
+def test_airflow_listens_here_only_with_a_password_that_only_the_owner_reads(tmp_path: Path) -> None:
+    settings = Settings(tmp_path, "spark://127.0.0.1:7077", 8091)
+    own = airflow_environment(settings, date(2026, 3, 14), None)
+    assert own["AIRFLOW__API__HOST"] == "127.0.0.1"
+    assert own["AIRFLOW__CORE__LOAD_EXAMPLES"] == "False"
+    assert json.loads(own["AIRFLOW_CONN_SPARK_DEFAULT"]) == {
+        "conn_type": "spark",
+        "host": "spark://127.0.0.1:7077",
+    }
+    assert own["WATCHLIFT_FIRST_DAY"] == "2026-03-14"
+    assert "WATCHLIFT_LAST_DAY" not in own
+    assert password(settings) == password(settings)
+    assert passwords_file(settings).stat().st_mode & 0o077 == 0
+
+
+def state(name: str = "running", task_id: str = "load_and_audit_day") -> TaskState:
+    return TaskState("daily_metrics", "2026-03-14", task_id, name, "scheduled__1", 1)
+
+
+def test_a_change_of_state_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    told: dict[tuple[str, str, str], str] = {}
+    for name in ("waiting", "running", "running", "success"):
+        tell_changes([state(name)], told, Progress())
+    lines = [line.split("] ")[1].strip() for line in capsys.readouterr().out.splitlines()]
+    start = "daily_metrics 2026-03-14: load_and_audit_day"
+    assert lines == [f"{start} running", f"{start} success"]
+
+
+def test_a_failed_task_is_told_by_the_jobs_line_and_its_log(tmp_path: Path) -> None:
+    settings = Settings(tmp_path)
+    log = task_log(state("failed"), settings)
+    log.parent.mkdir(parents=True)
+    events = [
+        "Spark-Submit cmd: spark-submit",
+        "error: events of 2026-03-14: nulls in profile_id",
+        "Task failed\ntrace",
+    ]
+    log.write_text("\n".join(json.dumps({"event": event}) for event in events))
+    with pytest.raises(
+        RunError, match=r"failed: events of 2026-03-14: nulls in profile_id \(log: .*attempt=1\.log"
+    ):
+        raise_failure([state("success"), state("failed")], settings)
+
+
+def test_a_task_that_crashed_is_told_by_airflows_last_line(tmp_path: Path) -> None:
+    settings = Settings(tmp_path)
+    log = task_log(state("failed"), settings)
+    log.parent.mkdir(parents=True)
+    log.write_text(json.dumps({"event": "Killed by the system\nmore"}))
+    with pytest.raises(RunError, match="load_and_audit_day of 2026-03-14 failed: Killed by the system "):
+        raise_failure([state("failed")], settings)
