@@ -38,7 +38,9 @@ setup(
     version="0.1.0",
     description="Experiment metrics for a streaming service, on Spark.",
     python_requires=">=3.11,<3.14",
-    packages=find_packages(include=["metrics", "metrics.*", "expectations", "expectations.*", "jobs", "jobs.*"]),
+    packages=find_packages(
+        include=["metrics", "metrics.*", "expectations", "expectations.*", "jobs", "jobs.*"]
+    ),
     package_data={"metrics.readout": ["templates/*.j2"]},
     install_requires=STATISTICS,
     extras_require={

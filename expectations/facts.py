@@ -129,8 +129,8 @@ def _counted(
 def _duplicates(frame: DataFrame, suite: Suite, days: Sequence[date]) -> dict[date, int] | None:
     """Rows beyond the first of their key, by day; None where a column of the key is missing.
 
-    Great Expectations' own uniqueness counts over all days at once; this gives the counts per day in the same sort, over
-    64-bit hashes: equal keys have equal hashes, and only if hashes repeat are the keys themselves counted.
+    Great Expectations' own uniqueness counts over all days at once; this gives the counts per day in the same sort,
+    over 64-bit hashes: equal keys have equal hashes, and only if hashes repeat are the keys themselves counted.
     """
     day = [suite.day_column] if suite.day_column else []
     key = list(dict.fromkeys((*day, *suite.key)))

@@ -32,6 +32,8 @@ def day_job(
         days = days_of(parsed)
         project = load_project(parsed.conf_dir, parsed.data_dir)
         with spark_session(name) as spark:
-            step(Tables(spark, project), days)
+            tables = Tables(spark, project)
+            tables.create()
+            step(tables, days)
 
     return run(work, argv)

@@ -44,9 +44,14 @@ def audit_days(tables: Tables, name: str, days: Sequence[date]) -> tuple[AuditRe
     return audit_tables(tables, [name], days)
 
 
-def audit_tables(tables: Tables, names: Sequence[str], days: Sequence[date]) -> tuple[AuditResult, ...]:
-    """The same for several tables, all of them audited and recorded at once before a failure is raised."""
-    audited = [_audit(tables, suite_of(name, tables.project), days) for name in names]
+def audit_tables(
+    tables: Tables, names: Sequence[str], days: Sequence[date], due: Sequence[date] | None = None
+) -> tuple[AuditResult, ...]:
+    """The same for several tables, all of them audited and recorded at once before a failure is raised.
+
+    Volume is asked only of the days that are `due` (default: all): their neighbours may hold a few late rows.
+    """
+    audited = [_audit(tables, suite_of(name, tables.project), days, due or days) for name in names]
     for same_days in dict.fromkeys(each.days for each in audited):
         _record(tables, same_days, [each for each in audited if each.days == same_days])
     for each in audited:
@@ -56,7 +61,7 @@ def audit_tables(tables: Tables, names: Sequence[str], days: Sequence[date]) -> 
     return tuple(result for each in audited for result in each.results)
 
 
-def _audit(tables: Tables, suite: Suite, days: Sequence[date]) -> _Audited:
+def _audit(tables: Tables, suite: Suite, days: Sequence[date], due: Sequence[date]) -> _Audited:
     # Importing Great Expectations takes 2 to 3 s, so only a run that audits pays for it.
     from expectations.audit import audit
 
@@ -65,7 +70,8 @@ def _audit(tables: Tables, suite: Suite, days: Sequence[date]) -> _Audited:
     audited = tuple(sorted(set(days))) if column else (max(days),)
     frame = tables.read_days(name, audited, column) if column else tables.read(name)
     version = checksum([each for each in suite.columns_read if each in frame.columns])
-    floors = floors_of(name, tables.project, audited)
+    full = floors_of(name, tables.project, audited)
+    floors = {day: floor if day in due or not column else 0 for day, floor in full.items()}
     results = audit(frame, suite, audited, version, _history(tables, suite, audited), floors)
     _log(name, audited, results, time.monotonic() - started)
     return _Audited(suite, audited, results)

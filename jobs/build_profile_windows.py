@@ -11,6 +11,7 @@ from jobs.application import day_job
 from jobs.arguments import Days
 from jobs.tables import Tables
 from metrics.configuration.experiment import Experiment
+from metrics.errors import InputError
 from metrics.rollup.exposures import first_exposures
 from metrics.rollup.profile_windows import profile_windows
 
@@ -26,6 +27,7 @@ def build_profile_windows(tables: Tables, days: Days) -> None:
 
 
 def build_windows(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
+    _require_days(tables, experiment, analysis_day)
     exposures = tables.read("exposures").where(F.col("day") <= F.lit(analysis_day))
     windows = profile_windows(
         first_exposures(exposures, [experiment]),
@@ -40,6 +42,22 @@ def build_windows(tables: Tables, experiment: Experiment, analysis_day: date) ->
     )
     oldest = analysis_day - timedelta(days=KEPT_ANALYSIS_DAYS - 1)
     tables.delete("profile_windows", f"experiment_id = '{experiment.id}' AND analysis_day < DATE'{oldest}'")
+
+
+def _require_days(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
+    """A day that was never rolled up would count as a day on which nobody did anything."""
+    if all(source.min_daily_rows == 0 for source in tables.project.sources.events):
+        return  # days without rows are normal
+    reach = F.col("day").between(F.lit(experiment.start), F.lit(analysis_day))
+    present = {
+        row["day"] for row in tables.read("profile_days").where(reach).select("day").distinct().collect()
+    }
+    missing = [day for day in Days(experiment.start, analysis_day).all if day not in present]
+    if missing:
+        raise InputError(
+            f"experiment '{experiment.id}' on {analysis_day}: day {missing[0]} is not in profile_days "
+            f"({len(missing)} missing); load it with run_day --day {missing[0]} first"
+        )
 
 
 def running(tables: Tables, day: date) -> list[Experiment]:

@@ -1,5 +1,6 @@
 """Decide on each running experiment from its estimates of an analysis day, and keep the decision."""
 
+import hashlib
 import json
 import logging
 import sys
@@ -28,18 +29,24 @@ def decide_rollout(tables: Tables, days: Days) -> None:
 
 
 def decide_experiment(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
-    """Add the readout's decision to rollout_decisions, unless it was made from the same rows before."""
+    """Add the readout's decision to rollout_decisions, unless the same one was made from the same rows before."""
     rows = readout_rows_of(tables.project, experiment, analysis_day)
     decision = build_readout(experiment, tables.project.catalogue, analysis_day, rows).decision
+    columns = _columns(decision)
     identity = {
         "experiment_id": experiment.id,
         "epoch": rows.estimates[0].epoch,
         "decided_for": end_of(analysis_day),
-        "input_version": rows.estimates[0].input_version,
+        "input_version": f"{rows.estimates[0].input_version}-{_fingerprint(columns)}",
     }
-    frame = tables.frame("rollout_decisions", [{**identity, **_columns(decision)}])
+    frame = tables.frame("rollout_decisions", [{**identity, **columns}])
     tables.merge("rollout_decisions", frame, {"experiment_id": [experiment.id]})
     log.info("%s %s: %s", experiment.id, analysis_day, decision.action)
+
+
+def _fingerprint(columns: dict[str, Any]) -> str:
+    """Of what was decided and why: it also rests on sample ratios, audits and the experiment file."""
+    return hashlib.sha256(json.dumps(columns, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _columns(decision: Decision) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.build_profile_windows import running
+from jobs.build_profile_windows import KEPT_ANALYSIS_DAYS, running
 from jobs.monitor_srm import end_of
 from jobs.tables import Tables, Where, code_version
 from metrics.configuration.experiment import Experiment
+from metrics.errors import InputError
 from metrics.rows import Estimate
 from metrics.statistics.analysis import Analysis, estimate
 
@@ -32,6 +33,11 @@ def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: da
     windows = tables.read_days("profile_windows", [analysis_day], "analysis_day").where(
         F.col("experiment_id") == experiment.id
     )
+    if windows.isEmpty():
+        raise InputError(
+            f"experiment '{experiment.id}' has no profile windows for {analysis_day}; run build_profile_windows first "
+            f"(windows of the last {KEPT_ANALYSIS_DAYS} analysis days are kept)"
+        )
     analysis = estimate(windows, experiment, tables.project.catalogue, analysis_day)
     moments = [{**asdict(row), "input_version": analysis.input_version} for row in analysis.moments]
     tables.replace("moments", tables.frame("moments", moments), where)

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.landing import require_landing
+from jobs.landing import counted, require_landing
 from jobs.quarantine import replace_quarantine
 from jobs.tables import Tables
 from metrics.checksum import checksum
@@ -37,6 +37,7 @@ def ingest_events(tables: Tables, days: Days) -> set[date]:
         more, changed = _replace(tables, Days(day, day))
         touched |= more
         later = sorted({*later, *(_loaded_after(tables, day) if changed else [])})
+    log.info("events: to roll up: %s", ", ".join(map(str, sorted(touched))))
     return touched
 
 
@@ -45,11 +46,13 @@ def _replace(tables: Tables, days: Days) -> tuple[set[date], bool]:
     before = _held(tables, days)
     judged = {source.name: _judged(tables, source, days) for source in tables.project.sources.events}
     counts = Observation("ingest_events")
-    observed = reduce(DataFrame.unionByName, judged.values()).observe(counts, *row_counts())
+    union = reduce(DataFrame.unionByName, judged.values())
+    observed = union.observe(counts, *row_counts())
     fresh = not_yet_ingested(first_copies(kept(observed)), _earlier(tables, days))
     tables.replace("events", fresh, {"ingest_day": days.all})
-    log.info("events: %s: %d rows landed, %d broke a rule", days, *counts.get.values())
-    replace_quarantine(tables, "events", judged if counts.get["broken"] else {}, days)
+    seen = counted(counts, union)
+    log.info("events: %s: %d rows landed, %d broke a rule", days, seen["rows"], seen["broken"])
+    replace_quarantine(tables, "events", judged if seen["broken"] else {}, days)
     after = _held(tables, days)
     return set(before) | set(after), before != after
 

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, Observation
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.landing import read_landing
+from jobs.landing import counted, read_landing
 from jobs.quarantine import replace_quarantine
 from jobs.tables import Tables
 from metrics.rollup.exposures import judged_exposures, one_per_key
@@ -29,14 +29,16 @@ def ingest_exposures(tables: Tables, days: Days) -> set[date]:
         log.info("exposures: none landed on %s", days)
         return set()
     counts = Observation("ingest_exposures")
-    observed = reduce(DataFrame.unionByName, judged.values()).observe(counts, *row_counts())
+    union = reduce(DataFrame.unionByName, judged.values())
+    observed = union.observe(counts, *row_counts())
     good = one_per_key(kept(observed)).persist()
     touched = {row["day"] for row in good.select("day").distinct().collect()}
     if touched:
-        tables.merge("exposures", good, {"day": sorted(touched)})
+        tables.merge("exposures", good, {"day": sorted(touched)}, fill=("tenure_days",))
     good.unpersist()
-    log.info("exposures: %s: %d rows landed, %d broke a rule", days, *counts.get.values())
-    replace_quarantine(tables, "exposures", judged if counts.get["broken"] else {}, days)
+    seen = counted(counts, union)
+    log.info("exposures: %s: %d rows landed, %d broke a rule", days, seen["rows"], seen["broken"])
+    replace_quarantine(tables, "exposures", judged if seen["broken"] else {}, days)
     return touched
 
 

@@ -4,12 +4,13 @@ import re
 from collections.abc import Sequence
 from datetime import date
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from py4j.protocol import Py4JJavaError
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from metrics.configuration.sources import Source
 from metrics.errors import InputError
-from metrics.rollup.landing import CORRUPT
+from metrics.rollup.landing import CORRUPT, row_counts
 
 _ROW_IN_PARTITION = (1 << 33) - 1
 
@@ -31,16 +32,30 @@ def read_landing(spark: SparkSession, source: Source, days: Sequence[date]) -> D
 
 
 def require_landing(spark: SparkSession, source: Source, days: Sequence[date]) -> DataFrame:
-    """The same, where a day without files is an error."""
-    for day in days:
+    """The same, where a day without files is an error unless days without rows are normal; one day must have some."""
+    for day in days if source.min_daily_rows else []:
         if not _has_files(spark, source.path_on(day)):
             raise InputError(
                 f"source '{source.name}' has no files for {day} at {source.path_on(day)}; "
                 "wait for them to land, or correct `path` in sources.yml"
             )
     frame = read_landing(spark, source, days)
-    assert frame is not None
+    if frame is None:
+        raise InputError(
+            f"source '{source.name}' has no files at {source.path}; correct `path` in sources.yml"
+        )
     return frame
+
+
+def counted(seen: Observation, judged: DataFrame) -> dict[str, int]:
+    """`rows` landed and how many are `broken`, as observed on the way of the judged rows.
+
+    Where no row is left on that way Spark drops the observation with the rest of the plan: then they are counted.
+    """
+    try:
+        return seen.get
+    except Py4JJavaError:
+        return judged.agg(*row_counts()).collect()[0].asDict()
 
 
 def _day_pattern(path: str) -> str | None:

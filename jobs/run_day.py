@@ -15,13 +15,12 @@ from jobs.tables import Tables
 
 def run_day(tables: Tables, days: Days) -> None:
     """Load the ingest days and roll up every event day that they touched, whole."""
-    tables.create()
     ingest_profiles(tables, days)
     exposed = ingest_exposures(tables, days)
     touched = sorted(ingest_events(tables, days) | exposed | set(days.all))
-    audit_tables(tables, ["profiles", "exposures", "events"], touched)
+    audit_tables(tables, ["profiles", "exposures", "events"], touched, days.all)
     roll_up_days(tables, touched)
-    audit_tables(tables, ["profile_days", "exposure_day_measures"], touched)
+    audit_tables(tables, ["profile_days", "exposure_day_measures"], touched, days.all)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,7 +5,6 @@ The simulated days are replaced whole: a run with the same options leaves the sa
 
 import json
 import logging
-import math
 import shutil
 import time
 from argparse import ArgumentTypeError, Namespace
@@ -22,10 +21,18 @@ from jobs.session import spark_session
 from metrics.configuration.experiment import Experiment
 from metrics.configuration.project import Project, load_project
 from metrics.errors import InputError
-from metrics.simulation.delivery import EVENT_KEY, delivered
+from metrics.simulation.delivery import delivered
 from metrics.simulation.events import events
 from metrics.simulation.exposures import assigned, exposure_log, participants, visits
-from metrics.simulation.landing import as_columns, as_lines, raw_events, raw_exposures, raw_profiles
+from metrics.simulation.landing import (
+    as_columns,
+    as_lines,
+    by_day,
+    by_hour,
+    raw_events,
+    raw_exposures,
+    raw_profiles,
+)
 from metrics.simulation.population import profiles, snapshots
 from metrics.simulation.settings import Effects, Faults, Settings, epoch_day
 from metrics.simulation.truth import potential_windows, rolled_lives, truth
@@ -41,8 +48,6 @@ _FILE_OPTIONS = {
     "fs.file.impl.disable.cache": "true",
 }
 _EVENTS_PER_TASK = 250_000
-_EVENTS_PER_FILE = 1_000_000
-_PROFILES_PER_FILE = 2_000_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,26 +73,26 @@ def simulate(
 ) -> None:
     """Write one simulation: landing files of every day, and the truth of the last `truth_days` days."""
     landing = Landing(project.data_dir / "landing", file_format, settings)
-    tasks = _tasks(spark, settings)
+    tasks = max(spark.sparkContext.defaultParallelism * 2, round(settings.expected_events / _EVENTS_PER_TASK))
     population = profiles(spark.range(0, settings.profiles + settings.bots, 1, tasks), settings)
     assignments = assigned(population, experiment, settings)
     visited = visits(assignments, experiment, settings).persist()
-    joined = (
-        participants(assignments, visited, experiment, settings).repartition(tasks, "profile_id").persist()
-    )
+    joined = participants(assignments, visited, experiment, settings)
+    joined = joined.repartition(tasks, "profile_id").persist()
     exposures = exposure_log(joined, visited, experiment, settings).persist()
 
-    first_day = epoch_day(settings.first_day)
-    happened = events(joined, settings, "arm", experiment.control, first_day)
-    landing.write("events", _by_hour(delivered(happened, settings), tasks, settings))
+    happened = events(joined, settings, "arm", experiment.control, epoch_day(settings.first_day))
+    landing.write("events", raw_events(by_hour(delivered(happened, settings), settings, tasks)))
     landing.write("exposures", raw_exposures(exposures.repartition(settings.days, "day")))
-    landing.write("profiles", _by_day(snapshots(joined, settings), settings))
+    landing.write("profiles", raw_profiles(by_day(snapshots(joined, settings), settings)))
     if truth_days:
-        days = [settings.last_day - timedelta(days=n) for n in reversed(range(truth_days))]
         rolled = rolled_lives(joined, exposures, experiment, project.catalogue, settings).persist()
+        days = [settings.last_day - timedelta(days=n) for n in reversed(range(truth_days))]
         windows = [potential_windows(rolled, exposures, experiment, project.catalogue, day) for day in days]
         _write_truth(project, experiment, windows)
-    spark.catalog.clearCache()
+        rolled.unpersist()
+    for frame in (exposures, joined, visited):
+        frame.unpersist()
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ class Landing:
         folder = self.root / kind
         for n in range(self.settings.days):
             shutil.rmtree(self._day_folder(folder, n), ignore_errors=True)
-        by = [name for name in ("ingest_day", "hour") if name in raw.columns]
+        by: list[str] = [name for name in ("ingest_day", "hour") if name in raw.columns]
         self._save(raw.observe(counted, F.count(F.lit(1)).alias("rows")), folder, by)
         for n in range(self.settings.days):
             _name_json(self._day_folder(folder, n))
@@ -129,38 +134,14 @@ def _name_json(day_folder: Path) -> None:
         path.rename(path.with_name(path.name.replace(".txt.gz", ".json.gz")))
 
 
-def _by_hour(deliveries: DataFrame, tasks: int, settings: Settings) -> DataFrame:
-    """Raw events, one shuffle later: an hour in one file (more above a million events), in order of time."""
-    hours = settings.days * 24
-    files = math.ceil(_expected_events(settings) / hours / _EVENTS_PER_FILE)
-    part = F.pmod(F.hash("profile_id"), F.lit(files))
-    placed = deliveries.repartition(min(tasks, hours * files), "ingest_day", "hour", part)
-    return raw_events(placed.sortWithinPartitions("ingest_day", "hour", "ts_ms", *EVENT_KEY))
-
-
-def _by_day(directory: DataFrame, settings: Settings) -> DataFrame:
-    files = math.ceil(settings.profiles / _PROFILES_PER_FILE)
-    part = F.pmod(F.hash("profile_id"), F.lit(files))
-    placed = directory.repartition(settings.days * files, "ingest_day", part)
-    return raw_profiles(placed.sortWithinPartitions("ingest_day", "profile_id"))
-
-
-def _expected_events(settings: Settings) -> float:
-    # About ten events a session; profiles who sign up on the way make it a little less.
-    return settings.profiles * settings.days * settings.sessions_per_day * 10
-
-
-def _tasks(spark: SparkSession, settings: Settings) -> int:
-    return max(
-        spark.sparkContext.defaultParallelism * 2, round(_expected_events(settings) / _EVENTS_PER_TASK)
-    )
-
-
 def _write_truth(project: Project, experiment: Experiment, windows: Sequence[DataFrame]) -> None:
     """One file per experiment; the windows of each analysis day are used twice, for the cuts and for the means."""
     started, path = time.monotonic(), project.data_dir / "truth" / f"{experiment.id}.json"
-    frames = [truth(day.persist(), experiment, project.catalogue) for day in windows]
-    rows = [_plain(row.asDict()) for frame in frames for row in frame.collect()]
+    rows: list[dict[str, object]] = []
+    for day in windows:
+        day.persist()
+        rows += [_plain(row.asDict()) for row in truth(day, experiment, project.catalogue).collect()]
+        day.unpersist()
     rows.sort(key=lambda row: [str(row[name]) for name in _TRUTH_KEY])
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

@@ -26,6 +26,8 @@ from metrics.schemas import Table, declared_tables
 log = logging.getLogger("watchlift.tables")
 # Partition columns and their values.
 Where = Mapping[str, Sequence[Any]]
+# Delta's names for rows that may not be written, the truest cause first. A conflict with another writer is not one.
+_BROKEN_RULES = ("DELTA_VIOLATE_CONSTRAINT", "DELTA_NOT_NULL_CONSTRAINT", "DELTA_REPLACE_WHERE_MISMATCH")
 _MERGE_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 
@@ -74,8 +76,12 @@ class Tables:
         with _explained(name):
             writer.option("userMetadata", self._metadata({})).overwrite(F.lit(True))
 
-    def merge(self, name: str, frame: DataFrame, where: Where, update: bool = False) -> None:
+    def merge(
+        self, name: str, frame: DataFrame, where: Where, update: bool = False, fill: Sequence[str] = ()
+    ) -> None:
         """Insert the rows whose key is not there yet; with `update`, replace those that are.
+
+        Columns to `fill` are set on rows that are there and did not know them.
 
         `where` holds the frame's values of the partition columns: the literals keep concurrent merges apart.
         """
@@ -86,6 +92,10 @@ class Tables:
         with _explained(name):
             target = DeltaTable.forName(self.spark, self.project.tables.identifier(name)).alias("t")
             merge = target.merge(table.conform(frame).alias("s"), " AND ".join([*partitions, *same_key]))
+            if fill:
+                gained = " OR ".join(f"(t.{column} IS NULL AND s.{column} IS NOT NULL)" for column in fill)
+                filled = {column: f"coalesce(t.{column}, s.{column})" for column in fill}
+                merge = merge.whenMatchedUpdate(gained, filled)
             (merge.whenMatchedUpdateAll() if update else merge).whenNotMatchedInsertAll().execute()
         self.spark.conf.unset(_MERGE_METADATA)
         log.info("%s: merged %s", name, _spoken(where))
@@ -148,10 +158,11 @@ def _explained(table: str) -> Iterator[None]:
     try:
         yield
     except (PySparkException, Py4JJavaError) as error:
-        causes = [line.strip() for line in str(error).splitlines() if "DELTA_" in line or "CHECK" in line]
+        lines = [line.strip() for line in str(error).splitlines()]
+        causes = [line for rule in _BROKEN_RULES for line in lines if rule in line]
         if not causes:
             raise
-        cause = next((line for line in causes if "CONSTRAINT" in line or "NOT_NULL" in line), causes[0])
+        cause = causes[0]
         raise WorkFailed(f"table {table}: write refused: {cause}; mend the rows or the rule") from error
 
 

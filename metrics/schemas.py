@@ -73,7 +73,7 @@ class Table:
 
 
 def measure_columns(catalogue: Catalogue) -> dict[str, str]:
-    return {name: "DOUBLE" for name in catalogue.measures}
+    return dict.fromkeys(catalogue.measures, "DOUBLE")
 
 
 def declared_tables(catalogue: Catalogue) -> dict[str, Table]:

@@ -1,6 +1,7 @@
 """Watching the demo's runs in Airflow until they succeed, or telling why one did not."""
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Sequence
@@ -10,10 +11,12 @@ from scripts.airflow_api import AirflowApi, TaskState
 from scripts.airflow_local import DAGS, ready_file
 from scripts.environment import Settings
 from scripts.errors import RunError
-from scripts.progress import Progress
+from scripts.progress import LogFollower, Progress, job_message
 
 MOST_SECONDS = 3600.0
 LAST_DAG = "experiment_readouts"
+VERDICT = re.compile(r"error: ")
+EXCEPTION = re.compile(r"[\w.$]+(Error|Exception): ")
 TOLD = ("running", "success", "failed", "upstream_failed", "up_for_retry", "skipped")
 
 
@@ -37,12 +40,12 @@ def await_runs(
     progress: Progress,
 ) -> None:
     """Return once the readouts of all partitions succeeded, telling each task's changes of state on the way."""
-    told: dict[tuple[str, str, str], str] = {}
+    teller = Teller(settings, progress)
     deadline = time.monotonic() + MOST_SECONDS
     while True:
         check_running(airflow, settings)
         tasks = [task for dag_id in DAGS for task in api.task_states(dag_id)]
-        tell_changes(tasks, told, progress)
+        teller.tell(tasks)
         raise_failure(tasks, settings)
         finished = api.run_states(LAST_DAG)
         if all(finished.get(key) == "success" for key in partition_keys):
@@ -66,14 +69,34 @@ def check_running(airflow: subprocess.Popen[bytes], settings: Settings) -> None:
         )
 
 
-def tell_changes(
-    tasks: Sequence[TaskState], told: dict[tuple[str, str, str], str], progress: Progress
-) -> None:
-    for task in tasks:
-        key = (task.dag_id, task.partition_key, task.task_id)
-        if task.state in TOLD and told.get(key) != task.state:
-            told[key] = task.state
-            progress.say(f"  {task.dag_id} {task.partition_key}: {task.task_id} {task.state}")
+class Teller:
+    """Tells each task's changes of state, and what its job logs, once each."""
+
+    def __init__(self, settings: Settings, progress: Progress) -> None:
+        self.settings, self.progress = settings, progress
+        self.states: dict[tuple[str, str], str] = {}
+        self.logs: dict[Path, LogFollower] = {}
+
+    def tell(self, tasks: Sequence[TaskState]) -> None:
+        for task in tasks:
+            self._tell_log(task)
+            key = (task.run_id, task.task_id)
+            if task.state in TOLD and self.states.get(key) != task.state:
+                self.states[key] = task.state
+                self.progress.say(f"  {task.dag_id} {task.partition_key}: {task.task_id} {self._told(task)}")
+
+    def _told(self, task: TaskState) -> str:
+        if task.state != "up_for_retry":
+            return task.state
+        return f"is tried again in two minutes; it crashed: {cause_in(task_log(task, self.settings))}"
+
+    def _tell_log(self, task: TaskState) -> None:
+        if task.try_number == 0:
+            return
+        log = task_log(task, self.settings)
+        for line in self.logs.setdefault(log, LogFollower(log)).new_lines():
+            if message := job_message(message_of(line)):
+                self.progress.say(f"    {task.partition_key} {message}")
 
 
 def raise_failure(tasks: Sequence[TaskState], settings: Settings) -> None:
@@ -91,22 +114,22 @@ def task_log(task: TaskState, settings: Settings) -> Path:
 
 
 def cause_in(log: Path) -> str:
-    """The job's own line `error: …` in a task's log, which is JSON lines; else what Airflow says itself."""
-    messages = list(messages_in(log))
-    verdicts = [message for message in messages if message.startswith("error: ")]
-    if verdicts:
-        return verdicts[-1].removeprefix("error: ")
+    """The job's own line `error: …` in a task's log; else the last exception; else the last thing it said."""
+    messages = [message for message in messages_in(log) if message and not message.startswith("::")]
+    for pattern in (VERDICT, EXCEPTION):
+        if found := [message for message in messages if pattern.match(message)]:
+            return found[-1].removeprefix("error: ").splitlines()[0]
     return messages[-1].splitlines()[0] if messages else "it left no log"
 
 
 def messages_in(log: Path) -> list[str]:
-    if not log.exists():
-        return []
-    messages = []
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            entry = {"event": line}
-        messages.append(str(entry.get("event", "")).strip() if isinstance(entry, dict) else line)
-    return messages
+    return [message_of(line) for line in LogFollower(log).new_lines()]
+
+
+def message_of(line: str) -> str:
+    """The text of a line of a task's log; lines that are no JSON are text themselves."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return line
+    return str(entry.get("event", "")).strip() if isinstance(entry, dict) else line

@@ -49,14 +49,20 @@ class LogFollower:
         return complete.decode(errors="replace").splitlines()
 
 
+def job_message(line: str) -> str | None:
+    """A job's own log line without its time, or None for anything else."""
+    match = JOB_LINE.match(line)
+    return f"{match.group(1)}: {match.group(2)}" if match else None
+
+
 def follow(process: subprocess.Popen[bytes], what: str, log: Path, progress: Progress) -> None:
     """Show a job's own log lines until it ends. Raises RunError with its one-line error where it fails."""
     follower, last_error = LogFollower(log), ""
     while True:
         ended = process.poll() is not None
         for line in follower.new_lines():
-            if match := JOB_LINE.match(line):
-                progress.say(f"  {match.group(1)}: {match.group(2)}")
+            if message := job_message(line):
+                progress.say(f"  {message}")
             elif line.startswith("error: "):
                 last_error = line
         if ended:

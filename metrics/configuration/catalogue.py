@@ -9,6 +9,11 @@ from metrics.configuration.yaml import Section, raise_faults, read_section
 
 MEASURE_KINDS = ("sum", "any")
 METRIC_KINDS = ("mean", "ratio", "proportion")
+# Fixed columns beside which measures and outcomes stand (metrics/schemas.py).
+RESERVED = {
+    *("day", "experiment_id", "epoch", "analysis_day", "profile_id", "household_id", "arm", "stratum"),
+    *("tenure_band", "device", "region", "exposed_at", "exposure_day", "tenure_days", "n_arms"),
+}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -142,3 +147,5 @@ def _check_metric(metric: Metric, section: Section, measures: Mapping[str, Measu
 def _check_name(name: str, section: Section) -> None:
     if not _NAME.fullmatch(name):
         section.fault("", "is not a column name; use lower-case letters, digits and underscores")
+    elif name in RESERVED:
+        section.fault("", "is a column of its own in the tables; choose another name")

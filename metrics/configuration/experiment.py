@@ -13,6 +13,7 @@ from metrics.configuration.yaml import Section, raise_faults, read_section
 N = TypeVar("N", int, float)
 SEGMENT_COLUMNS = ("tenure_band", "device", "region")
 ATTRIBUTES = ("tenure_days", "device", "region")
+SPENDING = ("pocock", "obrien_fleming", "linear")
 STANDING_SEGMENT = "tenure_band"
 NEW_PROFILE_DAYS = 30
 
@@ -118,7 +119,7 @@ def load_experiment(path: Path, catalogue: Catalogue) -> Experiment:
     sequential = top.section("sequential", {})
     rollout = top.section("rollout", {})
     experiment = Experiment(
-        id=top.take("id", str),
+        id=top.name("id"),
         owner=top.take("owner", str, ""),
         hypothesis=top.take("hypothesis", str, ""),
         unit=top.choice("unit", ("profile_id",), "profile_id"),
@@ -138,8 +139,8 @@ def load_experiment(path: Path, catalogue: Catalogue) -> Experiment:
         alpha=_share(design, "alpha", 0.05),
         power=_share(design, "power", 0.8),
         mde_relative=_positive(design, "mde_relative", float, 0.01),
-        spending=sequential.take("spending", str, "pocock"),
-        looks=sequential.take("looks", str, "daily"),
+        spending=sequential.choice("spending", SPENDING, "pocock"),
+        looks=sequential.choice("looks", ("daily",), "daily"),
         stages=_stages(rollout),
         min_days=_positive(rollout, "min_days", int, 1),
         vcov=top.choice("vcov", ("auto", "cr1s", "cr2", "hc2"), "auto"),
@@ -207,6 +208,8 @@ def _decision_estimator(top: Section, covariates: Covariates | None) -> str:
 def _arms(top: Section) -> dict[str, float]:
     section = top.section("arms")
     shares = {name: _share(section, name) for name in section.values}
+    for name in shares:
+        section.check_name(name, name)
     if len(shares) < 2:
         top.fault("arms", f"names {len(shares)}; an experiment has a control and at least one more arm")
     elif abs(sum(shares.values()) - 1) > 1e-9:

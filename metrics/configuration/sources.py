@@ -67,6 +67,7 @@ def _sources(top: Section, kind: str, path: Path, data_dir: Path) -> tuple[Sourc
 
 
 def _source(name: str, section: Section, kind: str, folder: Path, data_dir: Path) -> Source:
+    section.check_name("", name)
     file_format = section.choice("format", FORMATS)
     where = (section.take("path", str) or "").replace("{data_dir}", str(data_dir))
     source = Source(

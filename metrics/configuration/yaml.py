@@ -1,5 +1,6 @@
 """Strict YAML: each key is taken by name and type; what nobody took is a fault, and all faults are reported."""
 
+import re
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +12,7 @@ from metrics.errors import ConfigurationError
 
 T = TypeVar("T")
 _REQUIRED: Any = object()
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 class _Loader(yaml.SafeLoader):
@@ -18,6 +20,11 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        other = [key for key in keys if not isinstance(key, str)]
+        if other:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"key {other[0]!r} is not a text; put it in quotes", node.start_mark
+            )
         twice = sorted({str(key) for key in keys if keys.count(key) > 1})
         if twice:
             raise yaml.constructor.ConstructorError(
@@ -69,6 +76,19 @@ class Section:
             self.fault(key, f"lists a name twice: {', '.join(texts)}; name each once")
         return texts
 
+    def name(self, key: str, default: Any = _REQUIRED) -> str:
+        """A text that is safe as a folder name and inside SQL."""
+        value: str = self.take(key, str, default) or ""
+        self.check_name(key, value)
+        return value
+
+    def check_name(self, key: str, value: str) -> None:
+        if value and not _NAME.fullmatch(value):
+            self.fault(
+                key,
+                f"'{value}' is not a name; use letters, digits, '_', '-' and '.', a letter or digit first",
+            )
+
     def section(self, key: str, default: Any = _REQUIRED) -> "Section":
         values = self.take(key, dict, default)
         path = f"{self.path}.{key}" if self.path else key
@@ -91,7 +111,7 @@ class Section:
 def read_section(path: Path) -> Section:
     """The top mapping of a YAML file. Raises ConfigurationError where there is none."""
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
         raise ConfigurationError([f"{path.name}: no such file in {path.parent}; create it"]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -219,7 +219,7 @@ def _is_of_cell(truth: Truth, row: Estimate) -> bool:
 def _other_estimators(evidence: Evidence, estimates: Sequence[Estimate]) -> tuple[Estimate, ...]:
     """The overall rows that do not decide, for comparison, in the order of the metrics."""
     names = evidence.experiment.metric_names
-    deciding = set(evidence.rows.values())
+    deciding = tuple(evidence.rows.values())
     others = [row for row in estimates if row.segment == ALL and row.metric in names and row not in deciding]
     return tuple(sorted(others, key=lambda row: (names.index(row.metric), row.arm, row.estimator)))
 

@@ -50,9 +50,9 @@ def events(
     """Every event up to the end of the last simulated day, of the sessions from `first_epoch_day` on.
 
     `joined` is what `participants` returns; `arm` names its column of the arm to live in from the first exposure on
-    (null: none). Columns: those `carried` over, and profile_id, household_id, epoch_day, session_no, slot, step (which together name the event), session_key
-    (for draws), ts_ms BIGINT since 1970, title_id, device, region, kind (positions in DEVICES, REGIONS, KINDS), watch_ms, rebuffer_ms,
-    latency_ms, detail INT (what `attributes` says).
+    (null: none). Columns: those `carried` over, and profile_id, household_id, epoch_day, session_no, slot, step (which
+    together name the event), session_key (for draws), ts_ms BIGINT since 1970, title_id, device, region, kind
+    (positions in DEVICES, REGIONS, KINDS), watch_ms, rebuffer_ms, latency_ms, detail INT (what `attributes` says).
     """
     opened = with_contents(
         sessions(joined, settings, first_epoch_day, epoch_day(settings.last_day)), settings

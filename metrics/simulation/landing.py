@@ -1,11 +1,16 @@
 """The rows of the landing files, in the field names of the clients (conf/sources.yml maps them)."""
 
+import math
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from metrics.simulation.delivery import on_arrival
+from metrics.simulation.delivery import EVENT_KEY, on_arrival
 from metrics.simulation.events import canonical
+from metrics.simulation.settings import Settings
 
+_EVENTS_PER_FILE = 1_000_000
+_PROFILES_PER_FILE = 2_000_000
 _EVENT_FIELDS = (
     "event_id",
     "ts",
@@ -60,6 +65,23 @@ def raw_profiles(snapshots: DataFrame) -> DataFrame:
     return written.select("ingest_day", F.struct(*fields).alias("fields"))
 
 
+def by_hour(deliveries: DataFrame, settings: Settings, tasks: int) -> DataFrame:
+    """One shuffle that brings an hour's deliveries together in order of time: a file each, more above a million."""
+    hours = settings.days * 24
+    files = math.ceil(settings.expected_events / hours / _EVENTS_PER_FILE)
+    part = F.pmod(F.hash("profile_id"), F.lit(files))
+    placed = deliveries.repartition(min(tasks, hours * files), "ingest_day", "hour", part)
+    return placed.sortWithinPartitions("ingest_day", "hour", "ts_ms", *EVENT_KEY)
+
+
+def by_day(directory: DataFrame, settings: Settings) -> DataFrame:
+    """The same for the snapshots of a day."""
+    files = math.ceil(settings.profiles / _PROFILES_PER_FILE)
+    part = F.pmod(F.hash("profile_id"), F.lit(files))
+    placed = directory.repartition(settings.days * files, "ingest_day", part)
+    return placed.sortWithinPartitions("ingest_day", "profile_id")
+
+
 def as_lines(raw: DataFrame) -> DataFrame:
     """`fields` as a JSON text `value`; a broken row is cut in the middle."""
     line = F.to_json("fields")
@@ -70,11 +92,11 @@ def as_lines(raw: DataFrame) -> DataFrame:
 
 
 def as_columns(raw: DataFrame) -> DataFrame:
-    """`fields` as columns, for Parquet; a broken row has a time that cannot be read."""
+    """`fields` as columns, for Parquet; a broken row has a time without its year."""
     flat = raw.select(*_folders(raw), *(["damage"] if "damage" in raw.columns else []), "fields.*")
     if "damage" not in raw.columns:
         return flat
-    ts = F.when(F.col("damage").eqNullSafe("broken"), F.substring("ts", 1, 7)).otherwise(F.col("ts"))
+    ts = F.when(F.col("damage").eqNullSafe("broken"), F.substring("ts", 6, 20)).otherwise(F.col("ts"))
     return flat.withColumn("ts", ts).drop("damage")
 
 

@@ -86,4 +86,5 @@ def _sessions_per_day(settings: Settings) -> Column:
     dormant = uniform(seed, "dormant", "profile_id") < S.DORMANT_SHARE
     by_device = at(list(S.ACTIVITY.values()), F.col("device"))
     active = settings.sessions_per_day * household * profile * by_device
-    return F.when(dormant, active * S.DORMANT_FACTOR).otherwise(active)
+    human = F.when(dormant, active * S.DORMANT_FACTOR).otherwise(active)
+    return F.when(F.col("is_bot"), S.BOT_SESSIONS_PER_DAY).otherwise(human)

@@ -26,7 +26,8 @@ def sessions(
     """One row per session in a range of days (both included), from the profile's sign-up day on.
 
     Columns: those of `population`, plus epoch_day INT (UTC), session_no INT, session_key BIGINT (for draws, not
-    unique by contract), started_ms BIGINT (since 1970), session_device INT (position in DEVICES), from_homepage BOOLEAN.
+    unique by contract), started_ms BIGINT (since 1970), session_device INT (position in DEVICES), from_homepage
+    BOOLEAN.
     """
     signup = F.unix_date("signup_day")
     first = F.greatest(F.lit(first_epoch_day), signup)
@@ -55,7 +56,7 @@ def with_contents(opened: DataFrame, settings: Settings) -> DataFrame:
         "*",
         geometric(uniform(seed, "plays", key), most_plays, _MOST_PLAYS).alias("candidates"),
         (F.least(minutes, F.lit(180.0)) * 60_000).cast("bigint").alias("slot_ms"),
-        (F.floor(uniform(seed, "impressions", key) * 4) + 2).cast("int").alias("impressions"),
+        (F.floor(uniform(seed, "impressions", key) * 6) + 2).cast("int").alias("impressions"),
     )
 
 

@@ -24,12 +24,12 @@ WEEKDAYS = (0.90, 0.88, 0.90, 0.94, 1.06, 1.20, 1.12)
 HOUSEHOLD_SIZES = (1, 2, 1, 3, 2, 4, 1, 5, 1)
 
 HOUSEHOLD_SIGMA = 0.55
-PROFILE_SIGMA = 0.65
-WEEK_SIGMA = 0.30
+PROFILE_SIGMA = 0.70
+WEEK_SIGMA = 0.20
 DORMANT_SHARE = 0.10
 DORMANT_FACTOR = 0.05
 SIGNUP_SPAN_DAYS = 1500
-PLAYS_PER_SESSION = 0.95
+PLAYS_PER_SESSION = 0.82
 MAIN_DEVICE_SHARE = 0.85
 HOMEPAGE_SHARE = 0.70
 SEARCH_SHARE = 0.35
@@ -133,6 +133,11 @@ class Settings:
     @property
     def last_day(self) -> date:
         return self.first_day + timedelta(days=self.days - 1)
+
+    @property
+    def expected_events(self) -> float:
+        """About ten a session, fewer for profiles who sign up on the way: for sizing files and tasks."""
+        return self.profiles * self.days * self.sessions_per_day * 10
 
     @property
     def bots(self) -> int:

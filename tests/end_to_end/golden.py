@@ -19,7 +19,7 @@ def landed(folder: Path, moment: str) -> pd.DataFrame:
     """Every parsable line, in the order in which copies count, with `ts`, its `day` and its ingest day."""
     rows = []
     for path in sorted(folder.glob("ingest_day=*/hour=*/*.json.gz")):
-        for line in gzip.open(path, "rt"):
+        for line in gzip.decompress(path.read_bytes()).splitlines():
             try:
                 rows.append({**json.loads(line), "ingest_day": path.parts[-3].removeprefix("ingest_day=")})
             except json.JSONDecodeError:
@@ -68,7 +68,11 @@ def profiles(data_dir: Path, analysis_day: date) -> pd.DataFrame:
 
 def signup_days(data_dir: Path) -> pd.Series:
     newest = max((data_dir / "landing/profiles").glob("ingest_day=*"))
-    rows = [json.loads(line) for path in sorted(newest.glob("*.json.gz")) for line in gzip.open(path, "rt")]
+    rows = [
+        json.loads(line)
+        for path in sorted(newest.glob("*.json.gz"))
+        for line in gzip.decompress(path.read_bytes()).splitlines()
+    ]
     return pd.to_datetime(pd.DataFrame(rows).set_index("profile_id")["signup_day"])
 
 

@@ -91,8 +91,17 @@ def test_a_job_killed_on_the_way_and_run_again_leaves_the_same_tables(
 
 def _empty_last_day(tables: Tables) -> None:
     """Forget what the last day wrote, so that the killed run has work to do."""
-    for name, column in (("events", "ingest_day"), ("profile_days", "day"), ("estimates", "analysis_day")):
+    for name, column in {
+        "events": "ingest_day",
+        "exposures": "day",
+        "profile_days": "day",
+        "exposure_day_measures": "day",
+        "profile_windows": "analysis_day",
+        "moments": "analysis_day",
+        "estimates": "analysis_day",
+    }.items():
         tables.delete(name, f"{column} = DATE'{ANALYSIS_DAY}'")
+    tables.delete("rollout_decisions", "true")
 
 
 def _run_until_killed(tables: Tables, job: str, line: str) -> None:

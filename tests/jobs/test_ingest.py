@@ -128,3 +128,14 @@ def test_an_older_day_that_changes_takes_later_days_with_it(tables: Tables, tmp_
 
 def _owners(tables: Tables) -> set[tuple[str, str]]:
     return {(row["event_id"], str(row["ingest_day"])) for row in tables.read("events").collect()}
+
+
+def test_an_exposure_merged_before_its_profile_was_known_gains_its_tenure(
+    tables: Tables, tmp_path: Path
+) -> None:
+    land_exposures(tmp_path, MARCH_2, {})
+    ingest_exposures(tables, on(MARCH_2))
+    land_profiles(tmp_path, MARCH_2, {})
+    ingest_profiles(tables, on(MARCH_2))
+    ingest_exposures(tables, on(MARCH_2))
+    assert [row["tenure_days"] for row in tables.read("exposures").collect()] == [60]

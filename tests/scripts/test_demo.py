@@ -11,7 +11,7 @@ import pytest
 from scripts import demo, demo_data
 from scripts.airflow_api import TaskState
 from scripts.airflow_local import airflow_environment, password, passwords_file
-from scripts.dag_runs import raise_failure, task_log, tell_changes
+from scripts.dag_runs import Teller, raise_failure, task_log
 from scripts.environment import Settings, environment
 from scripts.errors import RunError
 from scripts.progress import LogFollower, Progress, follow
@@ -138,25 +138,47 @@ def state(name: str = "running", task_id: str = "load_and_audit_day") -> TaskSta
     return TaskState("daily_metrics", "2026-03-14", task_id, name, "scheduled__1", 1)
 
 
-def test_a_change_of_state_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
-    told: dict[tuple[str, str, str], str] = {}
+def test_a_change_of_state_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    teller = Teller(Settings(tmp_path), Progress())
     for name in ("waiting", "running", "running", "success"):
-        tell_changes([state(name)], told, Progress())
+        teller.tell([state(name)])
     lines = [line.split("] ")[1].strip() for line in capsys.readouterr().out.splitlines()]
     start = "daily_metrics 2026-03-14: load_and_audit_day"
     assert lines == [f"{start} running", f"{start} success"]
 
 
-def test_a_failed_task_is_told_by_the_jobs_line_and_its_log(tmp_path: Path) -> None:
+def test_a_crash_is_told_when_it_is_tried_again_beside_what_the_job_logged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = Settings(tmp_path)
+    write_task_log(
+        settings,
+        "2026-03-15 02:00:01,000 watchlift.run_day 5 rows",
+        "java.lang.OutOfMemoryError: heap",
+        "::endgroup::",
+    )
+    teller = Teller(settings, Progress())
+    teller.tell([state("running")])
+    teller.tell([state("up_for_retry")])
+    said = capsys.readouterr().out
+    assert said.count("2026-03-14 run_day: 5 rows") == 1
+    assert "is tried again in two minutes; it crashed: java.lang.OutOfMemoryError: heap" in said
+
+
+def write_task_log(settings: Settings, *events: str) -> None:
     log = task_log(state("failed"), settings)
     log.parent.mkdir(parents=True)
-    events = [
+    log.write_text("".join(json.dumps({"event": event}) + "\n" for event in events))
+
+
+def test_a_failed_task_is_told_by_the_jobs_line_and_its_log(tmp_path: Path) -> None:
+    settings = Settings(tmp_path)
+    write_task_log(
+        settings,
         "Spark-Submit cmd: spark-submit",
         "error: events of 2026-03-14: nulls in profile_id",
         "Task failed\ntrace",
-    ]
-    log.write_text("\n".join(json.dumps({"event": event}) for event in events))
+    )
     with pytest.raises(
         RunError, match=r"failed: events of 2026-03-14: nulls in profile_id \(log: .*attempt=1\.log"
     ):
@@ -165,8 +187,6 @@ def test_a_failed_task_is_told_by_the_jobs_line_and_its_log(tmp_path: Path) -> N
 
 def test_a_task_that_crashed_is_told_by_airflows_last_line(tmp_path: Path) -> None:
     settings = Settings(tmp_path)
-    log = task_log(state("failed"), settings)
-    log.parent.mkdir(parents=True)
-    log.write_text(json.dumps({"event": "Killed by the system\nmore"}))
+    write_task_log(settings, "Killed by the system\nmore")
     with pytest.raises(RunError, match="load_and_audit_day of 2026-03-14 failed: Killed by the system "):
         raise_failure([state("failed")], settings)

@@ -35,7 +35,9 @@ def test_tables_may_live_in_a_catalogue(tmp_path: Path) -> None:
 def test_a_source_that_lacks_a_column_is_refused(conf: Path) -> None:
     sources = conf / "sources.yml"
     sources.write_text(sources.read_text().replace("      event_id: event_id\n", ""))
-    with pytest.raises(ConfigurationError, match="sources.yml: events.playback.columns.event_id: is missing"):
+    with pytest.raises(
+        ConfigurationError, match=r"sources\.yml: events\.playback\.columns\.event_id: is missing"
+    ):
         load_project(conf)
 
 
@@ -48,5 +50,5 @@ def test_two_files_may_not_share_an_experiment_id(conf: Path) -> None:
 def test_a_missing_folder_and_an_unknown_experiment_say_what_to_do(conf: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="give --conf-dir"):
         load_project(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="experiment 'x' is not in .*; known: homepage_ranking"):
+    with pytest.raises(InputError, match=r"experiment 'x' is not in .*; known: homepage_ranking"):
         load_project(conf).experiment("x")
