@@ -34,6 +34,9 @@ COMPONENTS: Mapping[str, Sequence[str]] = {
     "api-server": ("api-server",),
 }
 START_SECONDS = 180
+# A day on one machine is a minute of work, most of it start-up: compiling less costs a quarter less (measured at 20,000
+# profiles). A backfill gains nothing by it, and the jobs run by hand do not have it.
+QUICK_START = "-XX:TieredStopAtLevel=1"
 
 
 def airflow_environment(settings: Settings, first_day: date | None, last_day: date | None) -> dict[str, str]:
@@ -60,6 +63,8 @@ def airflow_environment(settings: Settings, first_day: date | None, last_day: da
         "USAGE_DATA_COLLECTION__ENABLED": False,
     }
     own = environment(settings) | {f"AIRFLOW__{name}": str(value) for name, value in options.items()}
+    if not settings.is_cluster:
+        own["SPARK_SUBMIT_OPTS"] = f"{own.get('SPARK_SUBMIT_OPTS', '')} {QUICK_START}".strip()
     days = {"WATCHLIFT_FIRST_DAY": first_day, "WATCHLIFT_LAST_DAY": last_day}
     return own | {
         "AIRFLOW_HOME": str(settings.airflow_home),

@@ -29,6 +29,7 @@ def small_run(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
     )
     simulate(spark, project, project.experiments[0], settings)
     tables = Tables(spark, project)
+    tables.create()
     run_day(tables, Days(FIRST_DAY, ANALYSIS_DAY - timedelta(days=1)))
     run_day(tables, Days(ANALYSIS_DAY, ANALYSIS_DAY))
     run_experiments(tables, Days(ANALYSIS_DAY, ANALYSIS_DAY))

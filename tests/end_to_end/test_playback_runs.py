@@ -26,6 +26,7 @@ def test_the_stalls_of_12_472_real_runs_are_as_statsmodels_says(
     (tmp_path / "landing").mkdir()
     shutil.copy(data / "runs.csv.gz", tmp_path / "landing")
     tables = Tables(spark, load_project(CONF, tmp_path))
+    tables.create()
     run_day(tables, Days(INGESTED, INGESTED))
     run_experiments(tables, Days(INGESTED, INGESTED))
     rows = {

@@ -11,7 +11,7 @@ from tests.jobs.conftest import on
 
 def test_windows_over_a_day_that_was_never_loaded_are_refused(tables: Tables) -> None:
     with pytest.raises(
-        InputError, match="day 2026-03-02 is not in profile_days .2 missing.; load it with run_day"
+        InputError, match=r"day 2026-03-02 is not in profile_days \(2 missing\); load it with run_day"
     ):
         build_profile_windows(tables, on("2026-03-03"))
 

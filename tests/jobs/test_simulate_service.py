@@ -63,17 +63,17 @@ def test_late_events_keep_their_time_in_a_later_folder(landed: Path) -> None:
     assert late > 20
 
 
-def test_a_second_run_leaves_the_same_rows(spark: SparkSession, landed: Path, tmp_path: Path) -> None:
-    again = land(spark, tmp_path)
+def test_a_second_run_replaces_its_days_by_the_same_rows(
+    spark: SparkSession, landed: Path, tmp_path: Path
+) -> None:
     stray = tmp_path / "landing/events/ingest_day=2026-03-02/hour=99/part-0.json.gz"
-    stray.parent.mkdir()
-    stray.write_bytes(b"")
     older = tmp_path / "landing/events/ingest_day=2026-02-01/hour=00/part-0.json.gz"
-    older.parent.mkdir(parents=True)
-    older.write_bytes(gzip.compress(b"kept\n"))
-    land(spark, again)
+    for path in (stray, older):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(gzip.compress(b"from before\n"))
+    again = land(spark, tmp_path)
     events = lines(again, "events")
-    assert events.pop("landing/events/ingest_day=2026-02-01/hour=00") == ["kept"]
+    assert events.pop("landing/events/ingest_day=2026-02-01/hour=00") == ["from before"]
     assert events == lines(landed, "events")
     for kind in ("exposures", "profiles"):
         assert {name: sorted(rows) for name, rows in lines(again, kind).items()} == {

@@ -134,6 +134,14 @@ def test_airflow_listens_here_only_with_a_password_that_only_the_owner_reads(tmp
     assert passwords_file(settings).stat().st_mode & 0o077 == 0
 
 
+def test_a_day_starts_quickly_here_and_is_compiled_well_on_a_cluster(tmp_path: Path) -> None:
+    here, cluster = (
+        airflow_environment(Settings(tmp_path, m), None, None) for m in ("local[*]", "spark://c:7077")
+    )
+    assert "-XX:TieredStopAtLevel=1" in here["SPARK_SUBMIT_OPTS"]
+    assert "TieredStopAtLevel" not in cluster.get("SPARK_SUBMIT_OPTS", "")
+
+
 def state(name: str = "running", task_id: str = "load_and_audit_day") -> TaskState:
     return TaskState("daily_metrics", "2026-03-14", task_id, name, "scheduled__1", 1)
 

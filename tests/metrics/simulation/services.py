@@ -9,6 +9,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from metrics.checksum import checksum
 from metrics.configuration.catalogue import Catalogue, load_catalogue
 from metrics.configuration.experiment import Experiment, load_experiment
 from metrics.simulation.events import events
@@ -68,3 +69,10 @@ class ServiceFrames:
 
 def service(spark: SparkSession, partitions: int = 2, **overrides: Any) -> ServiceFrames:
     return ServiceFrames(spark, replace(BASE, **overrides), partitions=partitions)
+
+
+def fingerprint(frame: DataFrame) -> str:
+    """Equal for equal rows in any order; no column may be a map."""
+    row = frame.agg(checksum(frame.columns).alias("sum")).first()
+    assert row is not None
+    return str(row["sum"])
