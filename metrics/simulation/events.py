@@ -87,7 +87,7 @@ def canonical(happened: DataFrame, *kept: str) -> DataFrame:
 
 
 def _is_treated(arm: Column, control: str) -> Column:
-    return F.coalesce((F.col("started_ms") >= F.col("exposed_ms") - 86400000) & (arm != control), F.lit(False))
+    return F.coalesce((F.col("started_ms") >= F.col("exposed_ms")) & (arm != control), F.lit(False))
 
 
 def _rated(lived: DataFrame, settings: Settings) -> DataFrame:
