@@ -30,7 +30,9 @@ def profile_windows(
     analysed = without_crossovers(first.where(F.col("experiment_id") == experiment.id))
     measured = _by_offset(analysed, profile_days, exposure_day_measures, experiment, catalogue, analysis_day)
     sums = _window_sums(experiment, catalogue)
-    per_profile = measured.groupBy("profile_id").agg(
+    # A sum of doubles depends on their order in its last digit, and a second run must give the same table.
+    in_order = measured.repartition("profile_id").sortWithinPartitions("profile_id", _OFFSET)
+    per_profile = in_order.groupBy("profile_id").agg(
         F.lit(True).alias("_active"), *(total.alias(name) for name, total in sums.items())
     )
     # A profile without a single row did nothing: its sums are true zeros.
