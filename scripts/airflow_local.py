@@ -58,6 +58,7 @@ def airflow_environment(settings: Settings, first_day: date | None, last_day: da
         "API__SECRET_KEY": secrets.token_hex(32),
         "API_AUTH__JWT_SECRET": secrets.token_hex(32),
         "DAG_PROCESSOR__PARSING_PROCESSES": 1,
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 60,  # each reading of the DAGs takes processor time from the jobs
         "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": 2,
         "LOGGING__BASE_LOG_FOLDER": settings.airflow_home / "logs",
         "USAGE_DATA_COLLECTION__ENABLED": False,

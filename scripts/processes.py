@@ -62,6 +62,11 @@ def stop(data_dir: Path, patience: float = 10.0) -> int:
     return len(ended)
 
 
+def ask_to_end(data_dir: Path) -> None:
+    """Begin to end every process of the folder, without waiting; `stop` does the rest."""
+    signal_all(belonging_to(data_dir), kill=False, known=set())
+
+
 def signal_all(processes: Iterable[psutil.Process], kill: bool, known: set[int]) -> None:
     """Kill, or ask once: those that were asked before are left to finish."""
     for process in processes:
