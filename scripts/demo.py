@@ -63,6 +63,8 @@ def run_demo(settings: Settings, plan: Plan, profiles: int, seed: int, progress:
         str(plan.days),
         "--from",
         str(FIRST_DAY),
+        "--truth-days",
+        str(DAG_DAYS),
     ]
     submit(settings, "simulate_service", size, progress)
     progress.say(f"backfill: {FIRST_DAY} to {plan.backfilled_to} in one run of run_day (1 Spark application)")
