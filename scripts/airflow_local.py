@@ -194,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     finally:
         if not part_of_a_run:
-            processes.stop(settings.data_dir)
+            processes.stop_undisturbed(settings.data_dir)
     return 0
 
 

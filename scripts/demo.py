@@ -175,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (RunError, OSError) as error:
         return failed(error)
     finally:
-        processes.stop(settings.data_dir)
+        processes.stop_undisturbed(settings.data_dir)
     return 0
 
 
