@@ -4,20 +4,19 @@ import logging
 import sys
 from collections.abc import Sequence
 from datetime import date, timedelta
-from functools import reduce
 
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.landing import counted, require_landing
+from jobs.landing import counted, landing_files, require_landing
 from jobs.quarantine import replace_quarantine
 from jobs.tables import Tables
 from metrics.checksum import checksum
 from metrics.configuration.sources import Source
 from metrics.rollup.events import first_copies, judged_events, not_yet_ingested
-from metrics.rollup.landing import kept, row_counts
+from metrics.rollup.landing import in_one, kept, row_counts
 
 log = logging.getLogger("watchlift.ingest_events")
 
@@ -42,25 +41,32 @@ def ingest_events(tables: Tables, days: Days) -> set[date]:
 
 
 def _replace(tables: Tables, days: Days) -> tuple[set[date], bool]:
-    """The event days touched, and whether the set of events of these ingest days changed."""
-    before = _held(tables, days)
+    """The event days touched, and whether later days must follow: the set of events of these ingest days changed."""
+    followed = bool(_loaded_after(tables, days.last))
+    before = _held(tables, days, followed)
+    with landing_files(tables.spark):
+        _load(tables, days)
+    after = _held(tables, days, followed)
+    return set(before) | set(after), followed and before != after
+
+
+def _load(tables: Tables, days: Days) -> None:
     judged = {source.name: _judged(tables, source, days) for source in tables.project.sources.events}
     counts = Observation("ingest_events")
-    union = reduce(DataFrame.unionByName, judged.values())
+    union = in_one(judged.values())
     observed = union.observe(counts, *row_counts())
     fresh = not_yet_ingested(first_copies(kept(observed)), _earlier(tables, days))
     tables.replace("events", fresh, {"ingest_day": days.all})
     seen = counted(counts, union)
     log.info("events: %s: %d rows landed, %d broke a rule", days, seen["rows"], seen["broken"])
     replace_quarantine(tables, "events", judged if seen["broken"] else {}, days)
-    after = _held(tables, days)
-    return set(before) | set(after), before != after
 
 
-def _held(tables: Tables, days: Days) -> dict[date, str]:
-    """A fingerprint of the ingest days' events by event day."""
+def _held(tables: Tables, days: Days, compared: bool) -> dict[date, str]:
+    """The event days that these ingest days hold, with a fingerprint of their events if it is to be compared."""
     held = tables.read_days("events", days.all, "ingest_day").groupBy("day")
-    return {row["day"]: row["version"] for row in held.agg(checksum(["event_id"]).alias("version")).collect()}
+    version = checksum(["event_id"]) if compared else F.lit("not compared")
+    return {row["day"]: row["version"] for row in held.agg(version.alias("version")).collect()}
 
 
 def _loaded_after(tables: Tables, day: date) -> list[date]:

@@ -4,17 +4,16 @@ import logging
 import sys
 from collections.abc import Sequence
 from datetime import date
-from functools import reduce
 
 from pyspark.sql import DataFrame, Observation
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.landing import counted, read_landing
+from jobs.landing import counted, landing_files, read_landing
 from jobs.quarantine import replace_quarantine
 from jobs.tables import Tables
 from metrics.rollup.exposures import judged_exposures, one_per_key
-from metrics.rollup.landing import kept, row_counts
+from metrics.rollup.landing import in_one, kept, row_counts
 
 log = logging.getLogger("watchlift.ingest_exposures")
 
@@ -24,12 +23,17 @@ def ingest_exposures(tables: Tables, days: Days) -> set[date]:
 
     Gives the exposure days that may have gained rows: they are to be rolled up again.
     """
+    with landing_files(tables.spark):
+        return _load(tables, days)
+
+
+def _load(tables: Tables, days: Days) -> set[date]:
     judged = _judged(tables, days)
     if not judged:
         log.info("exposures: none landed on %s", days)
         return set()
     counts = Observation("ingest_exposures")
-    union = reduce(DataFrame.unionByName, judged.values())
+    union = in_one(judged.values())
     observed = union.observe(counts, *row_counts())
     good = one_per_key(kept(observed)).persist()
     touched = {row["day"] for row in good.select("day").distinct().collect()}

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.landing import read_landing
+from jobs.landing import landing_files, read_landing
 from jobs.tables import Tables
 from metrics.rollup.profiles import latest_profiles
 
@@ -21,6 +21,11 @@ def ingest_profiles(tables: Tables, days: Days) -> None:
     if newest and newest[0] and newest[0] > days.last:
         log.info("profiles: kept the snapshot of %s, newer than %s", newest[0], days)
         return
+    with landing_files(tables.spark):
+        _load_newest(tables, days)
+
+
+def _load_newest(tables: Tables, days: Days) -> None:
     for day in reversed(days.all):
         frames = [(s, read_landing(tables.spark, s, [day])) for s in tables.project.sources.profiles]
         landed = [(source, frame) for source, frame in frames if frame is not None]

@@ -1,7 +1,8 @@
 """Reading landing files: raw fields beside where each row came from. What a field means is for metrics.rollup."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 
 from py4j.protocol import Py4JJavaError
@@ -13,13 +14,36 @@ from metrics.errors import InputError
 from metrics.rollup.landing import CORRUPT, row_counts
 
 _ROW_IN_PARTITION = (1 << 33) - 1
+_OPEN_COST = "spark.sql.files.openCostInBytes"
+_ONE_FILE_EACH = str(128 << 20)
+
+
+@contextmanager
+def landing_files(spark: SparkSession) -> Iterator[None]:
+    """Within it, landing files are read and written on: a file is a partition of its own unless it is split.
+
+    So a row's number in its partition is its number in the file. Other tables' small files are better packed, which
+    is why this is no setting of the session.
+    """
+    before = spark.conf.get(_OPEN_COST)
+    assert before is not None  # it has a default
+    spark.conf.set(_OPEN_COST, _ONE_FILE_EACH)
+    try:
+        yield
+    finally:
+        spark.conf.set(_OPEN_COST, before)
 
 
 def read_landing(spark: SparkSession, source: Source, days: Sequence[date]) -> DataFrame | None:
     """Raw rows of the ingest days that have files: `fields`, ingest_day, source_file, row, raw. None without files.
 
     One scan, however many days. Files of a source whose path has no {day} belong to the first day asked for.
+    Call it, and compute what it gives, within `landing_files`.
     """
+    if spark.conf.get(_OPEN_COST) != _ONE_FILE_EACH:
+        raise RuntimeError(
+            "read_landing outside of landing_files: row numbers would not be those of the files"
+        )
     paths = sorted({path for day in days if _has_files(spark, path := source.path_on(day))})
     if not paths:
         return None

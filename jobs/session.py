@@ -10,8 +10,6 @@ SETTINGS = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
-    # One file is one partition unless it is split, so that a row's number in its partition is its number in the file.
-    "spark.sql.files.openCostInBytes": "134217728",
 }
 
 

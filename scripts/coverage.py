@@ -7,6 +7,7 @@ Each seed is a service of its own, through the same jobs' functions in one Spark
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -28,10 +29,13 @@ from jobs.session import spark_session
 from jobs.simulate_service import simulate
 from jobs.tables import Tables
 from metrics.configuration.project import Project, load_project
-from metrics.simulation.settings import Settings
+from metrics.simulation.settings import Settings as Service
+from scripts.airflow_local import QUICK_START
+from scripts.environment import ROOT, Settings, environment
 
-ROOT = Path(__file__).resolve().parent.parent
 DAYS = 28
+# Small services one after the other: few partitions, and compiled quickly rather than well.
+SUBMIT = f"--properties-file {ROOT / 'conf' / 'spark' / 'local.conf'} --driver-java-options '{QUICK_START}'"
 # Decision estimators of the primary, for everybody and for new profiles, and of the guardrails.
 SHOWN = (
     ("play_starts_7d", "cuped", "all", "all"),
@@ -61,7 +65,7 @@ class Interval(NamedTuple):
 def intervals_of(tables: Tables, seed: int, profiles: int) -> Iterator[Interval]:
     """Simulate one service, load it, estimate on its last day."""
     experiment = tables.project.experiments[0]
-    settings = Settings(profiles, experiment.first_covariate_day, DAYS, seed, exposed_share=1.0)
+    settings = Service(profiles, experiment.first_covariate_day, DAYS, seed, exposed_share=1.0)
     simulate(tables.spark, tables.project, experiment, settings)
     days = Days(settings.first_day, settings.last_day)
     ingest_profiles(tables, days)
@@ -129,6 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     work_dir = options.work_dir or Path(tempfile.mkdtemp(prefix="watchlift-coverage-"))
+    os.environ |= environment(Settings(work_dir)) | {"PYSPARK_SUBMIT_ARGS": f"{SUBMIT} pyspark-shell"}
     intervals: list[Interval] = []
     with spark_session("coverage") as spark:
         for seed in range(1, options.seeds + 1):

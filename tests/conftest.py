@@ -23,7 +23,14 @@ TEST_SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "1",
-    "spark.driver.memory": "2g",
+    "spark.driver.memory": "3g",
+    # Thousands of small queries: the quick compiler alone, which by itself would get room for a tenth of them.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m -XX:+UseParallelGC",
+    # One session lives through some thousands of queries: what their pages would show is not kept.
+    "spark.ui.retainedJobs": "1",
+    "spark.ui.retainedStages": "1",
+    "spark.ui.retainedTasks": "1",
+    "spark.sql.ui.retainedExecutions": "1",
 }
 
 

@@ -1,6 +1,8 @@
 """Raw rows of a source to canonical columns, each row judged: kept, or quarantined with its reasons."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from operator import or_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -33,25 +35,40 @@ def canonical(raw: DataFrame, source: Source, columns: Mapping[str, str]) -> Dat
 
 
 def judge(frame: DataFrame, rules: Mapping[str, Column]) -> DataFrame:
-    """Adds `reasons`: the names of the broken rules, empty for a good row. A malformed row has that reason alone."""
-    broken = F.array_compact(F.array(*(F.when(rule, F.lit(name)) for name, rule in rules.items())))
-    return frame.withColumn(
-        "reasons", F.when(F.col("_malformed"), F.array(F.lit("malformed"))).otherwise(broken)
-    )
+    """Adds `broken`, and `reasons`: the names of the broken rules. A malformed row has that reason alone.
+
+    `broken` is apart because nearly every row is good: it stays in generated code, and the reasons, which do not, are
+    worked out for the quarantine alone.
+    """
+    named = F.array_compact(F.array(*(F.when(rule, F.lit(name)) for name, rule in rules.items())))
+    malformed = F.array(F.lit("malformed"))
+    return frame.withColumns(
+        {
+            "broken": reduce(
+                or_, (F.coalesce(rule, F.lit(False)) for rule in rules.values()), F.col("_malformed")
+            ),
+            "reasons": F.when(F.col("_malformed"), malformed).otherwise(named),
+        }
+    ).drop("_malformed")
+
+
+def in_one(judged: Iterable[DataFrame]) -> DataFrame:
+    """The judged rows of all sources, without what only the quarantine needs."""
+    return reduce(DataFrame.unionByName, (frame.drop("raw", "reasons") for frame in judged))
 
 
 def kept(judged: DataFrame) -> DataFrame:
-    return judged.where(F.size("reasons") == 0)
+    return judged.where(~F.col("broken"))
 
 
 def row_counts() -> tuple[Column, Column]:
     """`rows` landed and how many are `broken`, to observe on the way of a judged frame."""
-    return F.count(F.lit(1)).alias("rows"), F.count_if(F.size("reasons") > 0).alias("broken")
+    return F.count(F.lit(1)).alias("rows"), F.count_if("broken").alias("broken")
 
 
 def quarantined(judged: DataFrame, source_name: str) -> DataFrame:
     """Rows of events_quarantine for the rows that broke a rule."""
-    return judged.where(F.size("reasons") > 0).select(
+    return judged.where("broken").select(
         F.lit(source_name).alias("source"),
         "source_file",
         "row",
