@@ -56,7 +56,7 @@ def with_contents(opened: DataFrame, settings: Settings) -> DataFrame:
         "*",
         geometric(uniform(seed, "plays", key), most_plays, _MOST_PLAYS).alias("candidates"),
         (F.least(minutes, F.lit(180.0)) * 60_000).cast("bigint").alias("slot_ms"),
-        (F.floor(uniform(seed, "impressions", key) * 6) + 2).cast("int").alias("impressions"),
+        (F.floor(uniform(seed, "impressions", key) * 3) + 1).cast("int").alias("impressions"),
     )
 
 
