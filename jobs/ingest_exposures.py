@@ -42,7 +42,7 @@ def _load(tables: Tables, days: Days) -> set[date]:
     good.unpersist()
     seen = counted(counts, union)
     log.info("exposures: %s: %d rows landed, %d broke a rule", days, seen["rows"], seen["broken"])
-    replace_quarantine(tables, "exposures", judged if seen["broken"] else {}, days)
+    replace_quarantine(tables, "exposures", judged if seen["broken"] else {}, days.all)
     return touched
 
 

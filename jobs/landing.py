@@ -15,7 +15,7 @@ from metrics.rollup.landing import CORRUPT, row_counts
 
 _ROW_IN_PARTITION = (1 << 33) - 1
 _OPEN_COST = "spark.sql.files.openCostInBytes"
-_ONE_FILE_EACH = str(128 << 20)
+_ONE_FILE_EACH = str(1 << 40)  # more than any spark.sql.files.maxPartitionBytes
 
 
 @contextmanager

@@ -1,24 +1,26 @@
 """Writing the rows that broke a rule to events_quarantine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date
 from functools import reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.arguments import Days
 from jobs.tables import Tables
 from metrics.rollup.landing import quarantined
 
 
-def replace_quarantine(tables: Tables, kind: str, judged: Mapping[str, DataFrame], days: Days) -> None:
+def replace_quarantine(
+    tables: Tables, kind: str, judged: Mapping[str, DataFrame], days: Sequence[date]
+) -> None:
     """Replace the ingest days' rows of one kind of source ("events", "exposures") by the broken rows of `judged`.
 
     `judged`: frames of metrics.rollup.landing.judge by source name.
     """
     name = "events_quarantine"
-    others = tables.read_days(name, days.all, "ingest_day").where(~F.col("source").startswith(f"{kind}."))
+    others = tables.read_days(name, days, "ingest_day").where(~F.col("source").startswith(f"{kind}."))
     broken = [quarantined(frame, f"{kind}.{source}") for source, frame in judged.items()]
-    if not broken and tables.read_days(name, days.all, "ingest_day").isEmpty():
+    if not broken and tables.read_days(name, days, "ingest_day").isEmpty():
         return
-    tables.replace(name, reduce(DataFrame.unionByName, broken, others), {"ingest_day": days.all})
+    tables.replace(name, reduce(DataFrame.unionByName, broken, others), {"ingest_day": days})

@@ -1,4 +1,5 @@
-"""The only place that builds a Spark session. Sizes come from conf/spark/*.conf; what results rest on is set here."""
+"""The only place that builds a Spark session. Sizes come from conf/spark/*.conf; what results rest on is set here,
+but for how landing files are cut (jobs/landing.py)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -8,6 +8,7 @@ Each seed is a service of its own, through the same jobs' functions in one Spark
 import argparse
 import json
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -31,11 +32,16 @@ from jobs.tables import Tables
 from metrics.configuration.project import Project, load_project
 from metrics.simulation.settings import Settings as Service
 from scripts.airflow_local import QUICK_START
-from scripts.environment import ROOT, Settings, environment
+from scripts.environment import FOREIGN, ROOT, Settings, environment
 
 DAYS = 28
 # Small services one after the other: few partitions, and compiled quickly rather than well.
-SUBMIT = f"--properties-file {ROOT / 'conf' / 'spark' / 'local.conf'} --driver-java-options '{QUICK_START}'"
+SUBMIT = [
+    "--properties-file",
+    str(ROOT / "conf" / "spark" / "local.conf"),
+    "--driver-java-options",
+    QUICK_START,
+]
 # Decision estimators of the primary, for everybody and for new profiles, and of the guardrails.
 SHOWN = (
     ("play_starts_7d", "cuped", "all", "all"),
@@ -133,7 +139,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     work_dir = options.work_dir or Path(tempfile.mkdtemp(prefix="watchlift-coverage-"))
-    os.environ |= environment(Settings(work_dir)) | {"PYSPARK_SUBMIT_ARGS": f"{SUBMIT} pyspark-shell"}
+    for name in FOREIGN:
+        os.environ.pop(name, None)
+    os.environ |= environment(Settings(work_dir))
+    os.environ["PYSPARK_SUBMIT_ARGS"] = shlex.join([*SUBMIT, "pyspark-shell"])
     intervals: list[Interval] = []
     with spark_session("coverage") as spark:
         for seed in range(1, options.seeds + 1):

@@ -25,7 +25,7 @@ TEST_SETTINGS = {
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "1",
     "spark.driver.memory": "3g",
     # Thousands of small queries: the quick compiler alone, which by itself would get room for a tenth of them.
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m -XX:+UseParallelGC",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m",
     # One session lives through some thousands of queries: what their pages would show is not kept.
     "spark.ui.retainedJobs": "1",
     "spark.ui.retainedStages": "1",

@@ -56,6 +56,8 @@ def load_sources(path: Path, data_dir: Path) -> Sources:
         exposures=_sources(top, "exposures", path, data_dir),
         profiles=_sources(top, "profiles", path, data_dir),
     )
+    if not sources.events:
+        top.fault("events", "has no source; say where events land and how their columns read")
     top.finish()
     raise_faults(top)
     return sources
@@ -82,6 +84,8 @@ def _source(name: str, section: Section, kind: str, folder: Path, data_dir: Path
         max_minutes_ahead=section.take("max_minutes_ahead", int, 10),
         min_daily_rows=section.take("min_daily_rows", int, 1),
     )
+    if source.max_minutes_ahead > 1440:
+        section.fault("max_minutes_ahead", f"is {source.max_minutes_ahead}; give at most 1440, a day")
     section.finish()
     return source
 

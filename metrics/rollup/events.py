@@ -9,7 +9,7 @@ from metrics.schemas import EVENT_COLUMNS, EVENT_TYPES
 
 
 def judged_events(raw: DataFrame, source: Source) -> DataFrame:
-    """Raw rows of a source as events with `day`, provenance and `reasons`."""
+    """Raw rows of a source as events with `day`, provenance, `broken` and `reasons`."""
     rules = {
         **missing_rules("event_id", "profile_id", "household_id"),
         **timing_rules("event_ts", source),

@@ -18,7 +18,7 @@ _AS_OF_EXPOSURE = ("exposed_at", "arm", "household_id", "device", "region", "ten
 def judged_exposures(
     raw: DataFrame, source: Source, profiles: DataFrame, experiments: Sequence[Experiment]
 ) -> DataFrame:
-    """Raw rows of a source as exposures with `day`, provenance and `reasons`.
+    """Raw rows of a source as exposures with `day`, provenance, `broken` and `reasons`.
 
     Household and tenure come from the profile's row in `profiles` where the source has none.
     """

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -36,6 +37,14 @@ def test_events_land_once_and_broken_rows_go_aside_with_their_line(
     before = content("events"), content("events_quarantine")
     ingest_events(tables, on(MARCH_2))
     assert (content("events"), content("events_quarantine")) == before
+
+
+def test_rows_are_numbered_by_file_however_small_the_files_are(tables: Tables, tmp_path: Path) -> None:
+    land_events(tmp_path, MARCH_2, {}, "{", hour="11")
+    land_events(tmp_path, MARCH_2, {"event_id": "e2"}, "{", hour="12")
+    ingest_events(tables, on(MARCH_2))
+    assert {(r["event_id"], r["row"]) for r in tables.read("events").collect()} == {("e1", 0), ("e2", 0)}
+    assert [row["row"] for row in tables.read("events_quarantine").collect()] == [1, 1]
 
 
 def test_a_copy_that_comes_on_a_later_day_is_dropped_and_a_late_event_keeps_its_own_day(
@@ -122,6 +131,21 @@ def test_an_older_day_that_changes_takes_later_days_with_it(tables: Tables, tmp_
     assert touched == {date(2026, 3, 2), date(2026, 3, 3)}
     assert _owners(tables) == {("e1", MARCH_2), ("e3", MARCH_3)}
     land_events(tmp_path, MARCH_2, {"event_id": "e2"})
+    ingest_events(tables, on(MARCH_2))
+    assert _owners(tables) == {("e1", MARCH_3), ("e2", MARCH_2), ("e3", MARCH_3)}
+
+
+def test_an_older_day_changes_with_its_later_days_or_not_at_all(
+    tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that dies after its first write has left nothing that a second run would overlook."""
+    land_events(tmp_path, MARCH_2, {})
+    land_events(tmp_path, MARCH_3, {}, {"event_id": "e3", "ts": "2026-03-03T01:00:00Z"})
+    ingest_events(tables, on(MARCH_2, MARCH_3))
+    land_events(tmp_path, MARCH_2, {"event_id": "e2"})
+    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+        dying.setattr("jobs.ingest_events.counted", Mock(side_effect=KeyboardInterrupt))
+        ingest_events(tables, on(MARCH_2))
     ingest_events(tables, on(MARCH_2))
     assert _owners(tables) == {("e1", MARCH_3), ("e2", MARCH_2), ("e3", MARCH_3)}
 
