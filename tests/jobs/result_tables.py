@@ -17,8 +17,8 @@ def write_configuration(conf_dir: Path, experiment: str = EXPERIMENT) -> Path:
     (conf_dir / "experiments").mkdir(parents=True)
     (conf_dir / "metrics.yml").write_text(CATALOGUE)
     (conf_dir / "experiments" / "homepage.yml").write_text(experiment)
-    (conf_dir / "sources.yml").write_text("events: {}\n")
-    shutil.copy(CONF / "tables.yml", conf_dir / "tables.yml")
+    for name in ("sources.yml", "tables.yml"):
+        shutil.copy(CONF / name, conf_dir / name)
     return conf_dir
 
 

@@ -41,6 +41,14 @@ def test_a_source_that_lacks_a_column_is_refused(conf: Path) -> None:
         load_project(conf)
 
 
+def test_a_project_without_events_is_refused(conf: Path) -> None:
+    (conf / "sources.yml").write_text("events: {}\n")
+    with pytest.raises(
+        ConfigurationError, match=r"sources\.yml: events: has no source; say where events land"
+    ):
+        load_project(conf)
+
+
 def test_two_files_may_not_share_an_experiment_id(conf: Path) -> None:
     shutil.copy(conf / "experiments" / "homepage_ranking.yml", conf / "experiments" / "copy.yml")
     with pytest.raises(InputError, match="experiment id 'homepage_ranking' is used by two files"):

@@ -56,7 +56,8 @@ def test_rates_are_near_their_parameters(plain: ServiceFrames) -> None:
     assert counts["crash"] / counts["session_start"] == pytest.approx(crashes, abs=0.003)
     assert waiting[1] / (waiting[0] + waiting[1]) == pytest.approx(0.0098, abs=0.002)
     assert counts["search"] / counts["play_attempt"] == pytest.approx(S.SEARCH_SHARE, abs=0.03)
-    assert 7 < sum(counts.values()) / (600 * 14) < 12
+    assert counts["impression"] / counts["session_start"] == pytest.approx(2, abs=0.05)
+    assert 5 < sum(counts.values()) / (600 * 14) < 8
 
 
 def test_weekends_and_evenings_are_busier(plain: ServiceFrames) -> None:
