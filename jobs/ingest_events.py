@@ -31,13 +31,12 @@ def ingest_events(tables: Tables, days: Days) -> set[date]:
     Two things are not known to a later run: that a day was loaded all of whose rows were copies, and that a run which
     took the last row off an event day died before its roll-up.
     """
-    loaded = days.all
+    loaded, later = days.all, _loaded_after(tables, days.last)
+    if later and _changes(tables, loaded):
+        log.info("events: %s changed: loaded again with it: %s", days, ", ".join(map(str, later)))
+        loaded = [*loaded, *later]
+    before = _held(tables, loaded)
     with landing_files(tables.spark):
-        later = _loaded_after(tables, days.last)
-        if later and _changes(tables, loaded):
-            log.info("events: %s changed: loaded again with it: %s", days, ", ".join(map(str, later)))
-            loaded = [*loaded, *later]
-        before = _held(tables, loaded)
         _load(tables, loaded)
     touched = before | _held(tables, loaded)
     log.info("events: to roll up: %s", ", ".join(map(str, sorted(touched))))
@@ -50,7 +49,7 @@ def _load(tables: Tables, days: Sequence[date]) -> None:
     union = in_one(judged.values())
     fresh = _fresh(tables, union.observe(counts, *row_counts()), days)
     tables.replace("events", fresh, {"ingest_day": days})
-    seen, span = counted(counts, union), f"{days[0]} to {days[-1]}" if len(days) > 1 else days[0]
+    seen, span = counted(counts, union), Days(days[0], days[-1])
     log.info("events: %s: %d rows landed, %d broke a rule", span, seen["rows"], seen["broken"])
     replace_quarantine(tables, "events", judged if seen["broken"] else {}, days)
 
@@ -69,16 +68,15 @@ def _fresh(tables: Tables, judged: DataFrame, days: Sequence[date]) -> DataFrame
 
 def _changes(tables: Tables, days: Sequence[date]) -> bool:
     """Whether loading the ingest days would change the set of events that they hold."""
-    fresh = _fresh(tables, in_one(_judged(tables, days).values()), days)
-    held = tables.read_days("events", days, "ingest_day")
-    found, known = (
-        {
-            row["day"]: row["version"]
-            for row in rows.groupBy("day").agg(checksum(["event_id"]).alias("version")).collect()
-        }
-        for rows in (fresh, held)
-    )
-    return found != known
+    known = _fingerprints(tables.read_days("events", days, "ingest_day"))
+    with landing_files(tables.spark):
+        return _fingerprints(_fresh(tables, in_one(_judged(tables, days).values()), days)) != known
+
+
+def _fingerprints(events: DataFrame) -> dict[date, str]:
+    """Which events there are, by event day."""
+    versions = events.groupBy("day").agg(checksum(["event_id"]).alias("version"))
+    return {row["day"]: row["version"] for row in versions.collect()}
 
 
 def _held(tables: Tables, days: Sequence[date]) -> set[date]:

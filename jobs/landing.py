@@ -20,7 +20,7 @@ _ONE_FILE_EACH = str(1 << 40)  # more than any spark.sql.files.maxPartitionBytes
 
 @contextmanager
 def landing_files(spark: SparkSession) -> Iterator[None]:
-    """Within it, landing files are read and written on: a file is a partition of its own unless it is split.
+    """Within it, landing files are read and what they hold is written: a file is a partition unless it is split.
 
     So a row's number in its partition is its number in the file. Other tables' small files are better packed, which
     is why this is no setting of the session.

@@ -31,17 +31,9 @@ from jobs.simulate_service import simulate
 from jobs.tables import Tables
 from metrics.configuration.project import Project, load_project
 from metrics.simulation.settings import Settings as Service
-from scripts.airflow_local import QUICK_START
-from scripts.environment import FOREIGN, ROOT, Settings, environment
+from scripts.environment import ROOT, Settings, environment
 
 DAYS = 28
-# Small services one after the other: few partitions, and compiled quickly rather than well.
-SUBMIT = [
-    "--properties-file",
-    str(ROOT / "conf" / "spark" / "local.conf"),
-    "--driver-java-options",
-    QUICK_START,
-]
 # Decision estimators of the primary, for everybody and for new profiles, and of the guardrails.
 SHOWN = (
     ("play_starts_7d", "cuped", "all", "all"),
@@ -139,10 +131,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     work_dir = options.work_dir or Path(tempfile.mkdtemp(prefix="watchlift-coverage-"))
-    for name in FOREIGN:
-        os.environ.pop(name, None)
-    os.environ |= environment(Settings(work_dir))
-    os.environ["PYSPARK_SUBMIT_ARGS"] = shlex.join([*SUBMIT, "pyspark-shell"])
+    own = Settings(work_dir)
+    variables = environment(own, quick_start=True)  # small services, one after the other
+    variables["PYSPARK_SUBMIT_ARGS"] = shlex.join(
+        ["--properties-file", str(own.properties_file), "pyspark-shell"]
+    )
+    os.environ.clear()
+    os.environ.update(variables)
     intervals: list[Interval] = []
     with spark_session("coverage") as spark:
         for seed in range(1, options.seeds + 1):

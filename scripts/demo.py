@@ -165,9 +165,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return failed(error)
     try:
         run_demo(settings, Plan(options.days), options.profiles, options.seed, progress)
-        processes.ask_to_end(
-            settings.data_dir
-        )  # Airflow takes some seconds, during which the readout is shown
+        # Airflow takes some seconds, during which the readout is shown.
+        processes.ask_to_end(settings.data_dir)
         show_readout(settings, Plan(options.days), progress)
     except KeyboardInterrupt:
         print("demo: stopped", file=sys.stderr)

@@ -11,6 +11,10 @@ from scripts.errors import RunError
 ROOT = Path(__file__).resolve().parent.parent
 # Another Spark's home or settings, or another project's modules, must not slip in.
 FOREIGN = ("SPARK_CONF_DIR", "PYTHONPATH", "PYTHONHOME", "PYSPARK_DRIVER_PYTHON", "AIRFLOW_CONFIG")
+# A day on one machine is a minute of work, most of it start-up: compiling less costs a quarter less (measured at 20,000
+# profiles). With that alone the JVM keeps 48 MB for compiled code, which a day fills: the rest would be interpreted.
+# A backfill gains nothing by it, and the jobs run by hand do not have it.
+QUICK_START = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,11 @@ class Settings:
         return str(self.root / "jobs" / f"{name}.py")
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """What every process of a run inherits: paths, the environment's Python, no analytics, UTC."""
+def environment(settings: Settings, quick_start: bool = False) -> dict[str, str]:
+    """What every process of a run inherits: paths, the environment's Python, no analytics, UTC.
+
+    With `quick_start` Spark's drivers compile for small jobs.
+    """
     own = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     scripts = Path(sys.executable).parent
     own |= {
@@ -69,6 +76,8 @@ def environment(settings: Settings) -> dict[str, str]:
     archive = Path(sys.prefix) / "spark-classes.jsa"
     if archive.is_file():
         own["SPARK_SUBMIT_OPTS"] = f"-XX:SharedArchiveFile={archive} -Xlog:cds=off -Xlog:cds+dynamic=off"
+    if quick_start:
+        own["SPARK_SUBMIT_OPTS"] = f"{own.get('SPARK_SUBMIT_OPTS', '')} {QUICK_START}".strip()
     return own
 
 
