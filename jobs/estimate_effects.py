@@ -28,7 +28,7 @@ def estimate_effects(tables: Tables, days: Days) -> None:
 
 
 def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
-    """Replace the experiment's rows of moments and estimates for the day."""
+    """Replace the experiment's rows of moments, interactions and estimates for the day."""
     where: Where = {"experiment_id": [experiment.id], "analysis_day": [analysis_day]}
     windows = tables.read_days("profile_windows", [analysis_day], "analysis_day").where(
         F.col("experiment_id") == experiment.id
@@ -41,6 +41,8 @@ def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: da
     analysis = estimate(windows, experiment, tables.project.catalogue, analysis_day)
     moments = [{**asdict(row), "input_version": analysis.input_version} for row in analysis.moments]
     tables.replace("moments", tables.frame("moments", moments), where)
+    interactions = [asdict(row) for row in analysis.interactions]
+    tables.replace("interactions", tables.frame("interactions", interactions), where)
     rows = _identified(tables, experiment, analysis_day, analysis)
     tables.replace("estimates", tables.frame("estimates", [asdict(row) for row in rows]), where)
     computed = sum(row.status == "ok" for row in rows)

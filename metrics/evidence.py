@@ -6,6 +6,7 @@ from datetime import date
 from typing import Literal
 
 from metrics.configuration.catalogue import Catalogue, Metric
+from metrics.configuration.design import Design
 from metrics.configuration.experiment import Experiment
 from metrics.rows import Estimate, QualityResult, SrmCheck
 
@@ -126,8 +127,10 @@ def gather(
     )
 
 
-def decision_estimator(experiment: Experiment, metric: Metric) -> str:
-    return "ratio" if metric.kind == "ratio" else experiment.decision_estimator
+def decision_estimator(design: Design, metric: Metric) -> str:
+    if metric.kind == "ratio":
+        return "ratio"
+    return design.decision_estimator if design.covariates_of(metric) else "difference_in_means"
 
 
 def decision_rows(

@@ -16,11 +16,14 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class Estimate:
-    """A row of `estimates`. Means and effects are in the metric's unit; null where the status is not ok."""
+    """A row of `estimates`. Means and effects are in the metric's unit; null where the status is not ok.
+
+    A unit file has no analysis day.
+    """
 
     experiment_id: str
     epoch: int
-    analysis_day: date
+    analysis_day: date | None
     metric: str
     estimator: str
     segment: str
@@ -57,6 +60,23 @@ class Estimate:
     input_version: str | None = None
     code_version: str | None = None
     computed_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class InteractionRow:
+    """A row of `interactions`: F on (df1, df2), null where the status is not ok."""
+
+    experiment_id: str
+    epoch: int
+    analysis_day: date | None
+    metric: str
+    segment: str
+    arm: str
+    status: str
+    statistic: float | None = None
+    df1: float | None = None
+    df2: float | None = None
+    p_value: float | None = None
 
 
 @dataclass(frozen=True)

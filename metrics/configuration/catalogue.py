@@ -35,7 +35,8 @@ class Metric:
     """A number per profile (mean, proportion) or per arm (ratio of sums) over a window of days.
 
     `window` counts days from the exposure day; None runs to the analysis day. `winsorize` is the pooled
-    quantile at which the upper tail is cut.
+    quantile at which the upper tail is cut. `covariates` are a unit file's own; an experiment on profiles declares one
+    list for all its metrics.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Metric:
     better: str
     description: str
     owner: str
+    covariates: tuple[str, ...] = ()
 
     @property
     def measures(self) -> tuple[str, ...]:

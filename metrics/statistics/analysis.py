@@ -1,39 +1,54 @@
-"""From one experiment's rows of profile_windows to its rows of `moments` and `estimates`.
+"""From one experiment's rows of profile_windows to its rows of `moments`, `estimates` and `interactions`.
 
 Four passes over the rows at most: a survey, exact quantiles of winsorized metrics, moments of every cell, and the
-scores of the regressions.
+scores of the regressions and interaction tests.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date
+from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from scipy.special import ndtri
 
 from metrics.configuration.catalogue import Catalogue, Metric
-from metrics.configuration.experiment import Experiment
-from metrics.rows import Estimate
+from metrics.configuration.design import Design
+from metrics.rows import Estimate, InteractionRow
 from metrics.statistics import estimators as e
 from metrics.statistics.cells import Cell, Plan, cell_moments
 from metrics.statistics.frame import analysis_frame, find_caps, groups_of
+from metrics.statistics.interactions import Interaction, LevelFit, LevelSums, fit_levels, interaction
 from metrics.statistics.layout import (
     ALL,
     EXPOSED,
     MISSING,
+    STRATUM,
     Group,
     exposed_group,
-    metrics_by_window,
+    metrics_by_population,
     outcome_names,
     segmentations,
+    strata_column,
 )
+from metrics.statistics.lin import fit_lin
 from metrics.statistics.moments import FEW_HOUSEHOLDS, UNLIMITED, Moments
 from metrics.statistics.multiplicity import with_adjusted_p_values
-from metrics.statistics.ols import Fit, fit, ols
+from metrics.statistics.ols import fit_ols
+from metrics.statistics.post_stratified import fit_post_stratified
+from metrics.statistics.questions import (
+    SECOND_PASS,
+    InteractionQuestion,
+    Question,
+    homes,
+    interaction_questions,
+    questions,
+)
+from metrics.statistics.regression import Fit, ScoreSums, result_of
 from metrics.statistics.results import OK, Result, counts_of, population_status
-from metrics.statistics.second_pass import sum_scores
+from metrics.statistics.second_pass import AnyFit, AnySums, sum_scores
 from metrics.statistics.survey import take_survey
 
 Cells = Mapping[Cell, Moments]
@@ -45,7 +60,7 @@ class MomentsRow:
 
     experiment_id: str
     epoch: int
-    analysis_day: date
+    analysis_day: date | None
     maturity_group: str
     segment: str
     segment_value: str
@@ -62,124 +77,163 @@ class Analysis:
     input_version: str
     moments: tuple[MomentsRow, ...]
     estimates: tuple[Estimate, ...]
+    interactions: tuple[InteractionRow, ...]
 
 
 @dataclass(frozen=True)
-class Question:
-    """One row of estimates to come: a metric estimated some way, in a cell, for the arm at a position."""
+class Basis:
+    """What every answer rests on: the plan, the groups of metrics, and the moments of every cell."""
 
-    metric: str
-    estimator: str
-    cell: Cell
-    arm: int
+    design: Design
+    catalogue: Catalogue
+    plan: Plan
+    groups: tuple[Group, ...]
+    cells: Cells
+
+    @property
+    def slices(self) -> tuple[tuple[str, str], ...]:
+        """(segment, value) of `all` and of every level of a segmentation; strata are no segments."""
+        strata = () if STRATUM in self.design.standing_segments else (STRATUM,)
+        return tuple(each for each in self.plan.slices if each[0] not in strata)
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(segment for segment, _ in self.slices if segment != ALL))
 
 
 def estimate(
-    windows: DataFrame, experiment: Experiment, catalogue: Catalogue, analysis_day: date, epoch: int = 0
+    windows: DataFrame,
+    design: Design,
+    catalogue: Catalogue,
+    analysis_day: date | None,
+    epoch: int = 0,
 ) -> Analysis:
     """Every metric x estimator x segment level x arm as a row, computable or not; runs Spark actions.
 
     windows: this experiment's, epoch's and day's rows of profile_windows.
     """
-    analysed = windows.where(F.col("arm").isin(*experiment.arms))
-    survey = take_survey(analysed, experiment, metrics_by_window(experiment, catalogue))
-    groups = groups_of(experiment, survey, find_caps(analysed, survey))
-    segments = segmentations(experiment, windows.columns)
-    levels = {name: survey.levels[name] for name in segments}
+    analysed = windows.where(F.col("arm").isin(*design.arms))
+    survey = take_survey(analysed, design, metrics_by_population(design, catalogue))
+    groups = groups_of(design, survey, find_caps(analysed, survey))
+    sliced = (*segmentations(design, windows.columns), *strata_column(design, windows.columns))
+    levels = {name: survey.levels[name] for name in dict.fromkeys(sliced)}
     # CR2 by choice needs every household; by default only comparisons of few clusters use it.
-    limit = UNLIMITED if experiment.vcov == "cr2" else FEW_HOUSEHOLDS
-    plan = Plan(tuple(experiment.arms), (exposed_group(), *groups), levels, limit)
-    frame = analysis_frame(analysed, experiment, survey).persist()
+    limit = UNLIMITED if design.vcov == "cr2" else FEW_HOUSEHOLDS
+    plan = Plan(tuple(design.arms), (exposed_group(), *groups), levels, limit)
+    frame = analysis_frame(analysed, design, survey).persist()
     try:
         cells = cell_moments(frame, plan)
-        regressions = _regressions(experiment, catalogue, groups, cells)
-        fits = {q: (_group_of(q, groups), f) for q, f in regressions.items() if isinstance(f, Fit)}
-        sums = sum_scores(frame, fits)
+        basis = Basis(design, catalogue, plan, groups, cells)
+        regressions, interactions = _regressions(basis), _interactions(basis)
+        sums = sum_scores(frame, _open_fits(groups, regressions) | _open_fits(groups, interactions))
     finally:
         frame.unpersist()
-    results = {q: r for q, r in regressions.items() if isinstance(r, Result)}
-    results |= {q: ols(f, sums[q], experiment.alpha) for q, (_, f) in fits.items()}
-    results |= results_from_moments(experiment, catalogue, groups, cells)
+    results = results_from_moments(basis)
+    results |= {q: _estimated(f, sums.get(q), design) for q, f in regressions.items()}
     rows = [
-        _row(question, results[question], experiment, cells[question.cell], analysis_day, epoch)
-        for question in _questions(experiment, catalogue, groups, plan.slices)
+        _row(question, results[question], design, cells[question.cell], analysis_day, epoch)
+        for question in questions(design, catalogue, groups, basis.slices)
     ]
     return Analysis(
         input_version=survey.input_version,
-        moments=tuple(_moments_row(experiment, cell, m, analysis_day, epoch) for cell, m in cells.items()),
-        estimates=with_adjusted_p_values(rows, experiment, catalogue),
+        moments=tuple(_moments_row(design, cell, m, analysis_day, epoch) for cell, m in cells.items()),
+        estimates=with_adjusted_p_values(rows, design, catalogue),
+        interactions=tuple(
+            _interaction_row(q, _tested(f, sums.get(q)), design, analysis_day, epoch)
+            for q, f in interactions.items()
+        ),
     )
 
 
-def results_from_moments(
-    experiment: Experiment, catalogue: Catalogue, groups: Sequence[Group], cells: Cells
-) -> dict[Question, Result]:
+def _open_fits(
+    groups: Sequence[Group], fits: Mapping[Any, Fit | Result] | Mapping[Any, LevelFit | Interaction]
+) -> dict[Question | InteractionQuestion, tuple[Group, AnyFit]]:
+    """Those that the second pass has to finish, with the group of their metric."""
+    home = homes(groups)
+    return {q: (home[q.metric], f) for q, f in fits.items() if isinstance(f, Fit | LevelFit)}
+
+
+def results_from_moments(basis: Basis) -> dict[Question, Result]:
     """Every estimate that needs no second pass, in every cell; no Spark."""
-    slices = tuple(dict.fromkeys((cell.segment, cell.value) for cell in cells))
     return {
-        question: _from_moments(question, experiment, catalogue.metrics[question.metric], groups, cells)
-        for question in _questions(experiment, catalogue, groups, slices)
-        if question.estimator != "ols"
+        question: _from_moments(question, basis)
+        for question in questions(basis.design, basis.catalogue, basis.groups, basis.slices)
+        if question.estimator not in SECOND_PASS
     }
 
 
-def _questions(
-    experiment: Experiment, catalogue: Catalogue, groups: Sequence[Group], slices: Sequence[tuple[str, str]]
-) -> Iterator[Question]:
-    home = {name: group for group in groups for name in group.metrics}
-    for metric in experiment.metrics(catalogue):
-        for segment, value in slices:
-            cell = Cell(home[metric.name].name, segment, value)
-            for arm in range(1, len(experiment.arms)):
-                for estimator in _estimators(metric, experiment, segment):
-                    yield Question(metric.name, estimator, cell, arm)
-
-
-def _estimators(metric: Metric, experiment: Experiment, segment: str) -> tuple[str, ...]:
-    if metric.kind == "ratio":
-        return ("ratio",)
-    if experiment.covariates is None:
-        return ("difference_in_means",)
-    return ("difference_in_means", "cuped", "ols") if segment == ALL else ("difference_in_means", "cuped")
-
-
-def _group_of(question: Question, groups: Sequence[Group]) -> Group:
-    return next(group for group in groups if group.name == question.cell.group)
-
-
-def _regressions(
-    experiment: Experiment, catalogue: Catalogue, groups: Sequence[Group], cells: Cells
-) -> dict[Question, Fit | Result]:
+def _regressions(basis: Basis) -> dict[Question, Fit | Result]:
     """Coefficients of every regression, or the status why there are none."""
-    questions = _questions(experiment, catalogue, groups, [(ALL, ALL)])
-    return {q: _regression(q, experiment, groups, cells) for q in questions if q.estimator == "ols"}
+    asked = questions(basis.design, basis.catalogue, basis.groups, [(ALL, ALL)])
+    return {q: _regression(q, basis) for q in asked if q.estimator in SECOND_PASS}
 
 
-def _regression(
-    question: Question, experiment: Experiment, groups: Sequence[Group], cells: Cells
-) -> Fit | Result:
-    moments, status = _moments_with_status(question, cells)
+def _regression(question: Question, basis: Basis) -> Fit | Result:
+    moments, status = _moments_with_status(question, basis.cells)
     if status != OK:
         return Result(status, counts_of(moments, question.arm))
-    group = _group_of(question, groups)
+    comparison = _comparison(question, basis.design)
+    if question.estimator == "post_stratified":
+        cells = [Cell(question.cell.group, STRATUM, value) for value in basis.plan.levels.get(STRATUM, ())]
+        strata = [basis.cells[cell] for cell in cells]
+        return fit_post_stratified(moments, strata, question.metric, comparison)
+    group = homes(basis.groups)[question.metric]
     covariates = group.covariates[question.metric] + ((MISSING,) if group.has_missing else ())
-    return fit(moments, question.metric, covariates, _comparison(question, experiment))
+    fit = fit_ols if question.estimator == "ols" else fit_lin
+    return fit(moments, question.metric, covariates, comparison)
 
 
-def _from_moments(
-    question: Question, experiment: Experiment, metric: Metric, groups: Sequence[Group], cells: Cells
-) -> Result:
-    moments, status = _moments_with_status(question, cells)
+def _estimated(fit: Fit | Result, sums: AnySums | None, design: Design) -> Result:
+    if isinstance(fit, Fit) and isinstance(sums, ScoreSums):
+        return result_of(fit, sums, design.alpha)
+    assert isinstance(fit, Result)
+    return fit
+
+
+def _interactions(basis: Basis) -> dict[InteractionQuestion, LevelFit | Interaction]:
+    asked = interaction_questions(basis.design, basis.catalogue, basis.groups, basis.segments)
+    return {question: _levels(question, basis) for question in asked}
+
+
+def _levels(question: InteractionQuestion, basis: Basis) -> LevelFit | Interaction:
+    everybody = Question(question.metric, "interaction", Cell(question.group), question.arm)
+    _, status = _moments_with_status(everybody, basis.cells)
+    if status != OK:
+        return Interaction(status)
+    values = basis.plan.levels[question.segment]
+    cells = {i: basis.cells[Cell(question.group, question.segment, value)] for i, value in enumerate(values)}
+    outcome = outcome_names(basis.catalogue.metrics[question.metric])
+    return fit_levels(cells, len(values), outcome, question.segment, question.arm)
+
+
+def _tested(fit: LevelFit | Interaction, sums: AnySums | None) -> Interaction:
+    if isinstance(fit, LevelFit) and isinstance(sums, LevelSums):
+        return interaction(fit, sums)
+    assert isinstance(fit, Interaction)
+    return fit
+
+
+def _from_moments(question: Question, basis: Basis) -> Result:
+    moments, status = _moments_with_status(question, basis.cells)
     if status != OK:
         return Result(status, counts_of(moments, question.arm))
-    comparison = _comparison(question, experiment)
-    if question.estimator == "ratio":
-        numerator, denominator = outcome_names(metric)
-        return e.ratio(moments, numerator, denominator, comparison)
-    if question.estimator == "cuped":
-        covariates = _group_of(question, groups).covariates[question.metric]
-        return e.cuped(moments, question.metric, covariates, comparison)
-    return e.difference_in_means(moments, question.metric, comparison)
+    metric = basis.catalogue.metrics[question.metric]
+    comparison = _comparison(question, basis.design)
+    covariates = homes(basis.groups)[metric.name].covariates[metric.name]
+    match question.estimator:
+        case "ratio":
+            return e.ratio(moments, *_fraction(metric), comparison)
+        case "ratio_cuped":
+            return e.ratio_cuped(moments, *_fraction(metric), covariates, comparison)
+        case "cuped":
+            return e.cuped(moments, metric.name, covariates, comparison)
+        case _:
+            return e.difference_in_means(moments, metric.name, comparison)
+
+
+def _fraction(metric: Metric) -> tuple[str, str]:
+    numerator, denominator = outcome_names(metric)
+    return numerator, denominator
 
 
 def _moments_with_status(question: Question, cells: Cells) -> tuple[Moments, str]:
@@ -188,23 +242,23 @@ def _moments_with_status(question: Question, cells: Cells) -> tuple[Moments, str
     return moments, population_status(moments, exposed, question.arm)
 
 
-def _comparison(question: Question, experiment: Experiment) -> e.Comparison:
-    return e.Comparison(question.arm, experiment.vcov, experiment.alpha)
+def _comparison(question: Question, design: Design) -> e.Comparison:
+    return e.Comparison(question.arm, design.vcov, design.alpha)
 
 
 def _row(
     question: Question,
     result: Result,
-    experiment: Experiment,
+    design: Design,
     moments: Moments,
-    analysis_day: date,
+    analysis_day: date | None,
     epoch: int,
 ) -> Estimate:
-    role = experiment.role(question.metric)
-    comparisons = len(experiment.primary) * len(experiment.treatments)
-    alpha = experiment.alpha / comparisons if role == "primary" else experiment.alpha
+    role = design.role(question.metric)
+    comparisons = len(design.primary) * len(design.treatments)
+    alpha = design.alpha / comparisons if role == "primary" else design.alpha
     return Estimate(
-        experiment_id=experiment.id,
+        experiment_id=design.id,
         epoch=epoch,
         analysis_day=analysis_day,
         metric=question.metric,
@@ -213,10 +267,10 @@ def _row(
         segment_value=question.cell.value,
         arm=moments.arms[question.arm],
         role=role,
-        control_arm=experiment.control,
+        control_arm=design.control,
         alpha=alpha,
         winsor_threshold=_threshold(question, moments),
-        mde=_mde(result.std_error, alpha, experiment.power),
+        mde=_mde(result.std_error, alpha, design.power),
         n_profiles_control=result.counts.n_profiles_control,
         n_profiles_arm=result.counts.n_profiles_arm,
         n_households=result.counts.n_households,
@@ -259,10 +313,10 @@ def _threshold(question: Question, moments: Moments) -> float | None:
 
 
 def _moments_row(
-    experiment: Experiment, cell: Cell, moments: Moments, analysis_day: date, epoch: int
+    design: Design, cell: Cell, moments: Moments, analysis_day: date | None, epoch: int
 ) -> MomentsRow:
     return MomentsRow(
-        experiment_id=experiment.id,
+        experiment_id=design.id,
         epoch=epoch,
         analysis_day=analysis_day,
         maturity_group=cell.group,
@@ -272,4 +326,18 @@ def _moments_row(
         columns=moments.columns,
         n_households=moments.n_households,
         payload=moments.to_bytes(),
+    )
+
+
+def _interaction_row(
+    question: InteractionQuestion, test: Interaction, design: Design, analysis_day: date | None, epoch: int
+) -> InteractionRow:
+    return InteractionRow(
+        experiment_id=design.id,
+        epoch=epoch,
+        analysis_day=analysis_day,
+        metric=question.metric,
+        segment=question.segment,
+        arm=tuple(design.arms)[question.arm],
+        **asdict(test),
     )

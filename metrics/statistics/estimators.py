@@ -60,24 +60,55 @@ def cuped(moments: Moments, outcome: str, covariates: Sequence[str], comparison:
 
 def ratio(moments: Moments, numerator: str, denominator: str, comparison: Comparison) -> Result:
     """Difference of ratios of sums; delta method on household totals, factor G/(G-1), t(G-1)."""
+    raw = picked(moments, numerator), picked(moments, denominator)
+    return _ratio_of(moments, raw, raw, comparison)
+
+
+def ratio_cuped(
+    moments: Moments, numerator: str, denominator: str, covariates: Sequence[str], comparison: Comparison
+) -> Result:
+    """The same after numerator and denominator are each CUPED-adjusted, with a pooled theta of their own."""
+    thetas = [cuped_theta(moments, name, covariates) for name in (numerator, denominator)]
+    dropped = tuple(name for name in covariates if name not in thetas[0].covariates)
+    kept = [moments.column(name) for name in thetas[0].covariates]
+    if explained_by(moments.row_products[[0, comparison.arm]], kept):
+        return Result(COLLINEAR, counts_of(moments, comparison.arm), dropped_covariates=dropped)
+    raw = picked(moments, numerator), picked(moments, denominator)
+    top, bottom = (
+        _cuped_row(moments, name, theta) for name, theta in zip((numerator, denominator), thetas, strict=True)
+    )
+    return replace(_ratio_of(moments, (top, bottom), raw, comparison), dropped_covariates=dropped)
+
+
+def _ratio_of(
+    moments: Moments, fraction: tuple[Floats, Floats], raw: tuple[Floats, Floats], comparison: Comparison
+) -> Result:
+    """Difference of the ratios of two row functionals' sums, beside the ratios of the raw ones."""
     counts = counts_of(moments, comparison.arm)
-    top, bottom = picked(moments, numerator), picked(moments, denominator)
-    pair = moments.row_products[[0, comparison.arm], 0]
-    shares = pair @ top, pair @ bottom
-    if not shares[1].all():
+    sums = moments.row_products[[0, comparison.arm], 0]
+    if not (sums @ raw[1]).all() or not (sums @ fraction[1]).all():
         # Without a denominator there is nothing to take a share of: the same as no rows.
-        return Result(EMPTY_ARM if shares[1].any() else NO_DATA, counts)
-    ratios = shares[0] / shares[1]
-    scores = [(top - ratios[i] * bottom) / shares[1][i] for i in (0, 1)]
-    weights = _contrast(moments, comparison.arm, control=scores[0], arm=scores[1], raw_control=scores[0])
+        return Result(EMPTY_ARM if (sums @ raw[1]).any() else NO_DATA, counts)
+    scores = [_ratio_score(fraction, each) for each in sums]
+    raw_control = _ratio_score(raw, sums[0])
+    weights = _contrast(moments, comparison.arm, control=scores[0], arm=scores[1], raw_control=raw_control)
     covariance = v.cr0(moments, weights) * v.cr1_factor(counts.n_households)
     if _is_rounding(moments, weights):
         return Result(NO_VARIANCE, counts)
-    control_mean, arm_mean = map(float, ratios)
+    control_mean, arm_mean = map(float, (sums @ raw[0]) / (sums @ raw[1]))
+    ratios = (sums @ fraction[0]) / (sums @ fraction[1])
     numbers = Numbers(
-        control_mean, arm_mean, arm_mean - control_mean, covariance, "cr1", counts.n_households - 1
+        control_mean, arm_mean, float(ratios[1] - ratios[0]), covariance, "cr1", counts.n_households - 1
     )
     return finished(counts, numbers, comparison.level)
+
+
+def _ratio_score(fraction: tuple[Floats, Floats], sums: Floats) -> Floats:
+    """The row functional (top - R bottom) / total of an arm's ratio R."""
+    top, bottom = fraction
+    total = sums @ bottom
+    score: Floats = (top - (sums @ top) / total * bottom) / total
+    return score
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The rows of an experiment as numbers, and the columns that each group's moments are made of."""
+"""The rows of an design as numbers, and the columns that each group's moments are made of."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,13 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from metrics.configuration.catalogue import Metric
-from metrics.configuration.experiment import Experiment
+from metrics.configuration.design import Design
 from metrics.statistics.layout import (
     MISSING,
     UNKNOWN,
     ColumnRecipe,
     Group,
+    MissingRecipe,
     capped_name,
     code_of,
     covariate_sources,
@@ -23,7 +24,6 @@ from metrics.statistics.survey import (
     Cut,
     Population,
     Survey,
-    any_missing,
     has_outcomes,
     known,
     numeric_covariates,
@@ -45,16 +45,15 @@ def find_caps(windows: DataFrame, survey: Survey) -> dict[Cut, Cap]:
     return dict(zip(requests, caps, strict=True))
 
 
-def analysis_frame(windows: DataFrame, experiment: Experiment, survey: Survey) -> DataFrame:
+def analysis_frame(windows: DataFrame, design: Design, survey: Survey) -> DataFrame:
     """household, profile, arm (position), one code per text column, outcomes and numeric covariates as doubles.
 
     Rows of one household lie together, sorted by household, arm and profile: sums repeat to the last digit whatever
     the cluster's size, because the number of partitions follows from the number of rows.
     """
-    outcomes = chain.from_iterable(
-        outcome_names(metric) for population in survey.populations for metric in population.metrics
-    )
-    numeric = numeric_covariates(windows, experiment)
+    metrics = [metric for population in survey.populations for metric in population.metrics]
+    outcomes = chain.from_iterable(outcome_names(metric) for metric in metrics)
+    numeric = numeric_covariates(windows, design, metrics)
     doubles = [known(name).alias(name) for name in dict.fromkeys((*outcomes, *numeric))]
     codes = [_position(name, levels).alias(code_of(name)) for name, levels in survey.levels.items()]
     partitions = max(1, math.ceil(survey.n_rows / ROWS_PER_PARTITION))
@@ -62,18 +61,17 @@ def analysis_frame(windows: DataFrame, experiment: Experiment, survey: Survey) -
         windows.select(
             F.col("household_id").alias("household"),
             F.col("profile_id").alias("profile"),
-            _position("arm", tuple(experiment.arms)).alias("arm"),
+            _position("arm", tuple(design.arms)).alias("arm"),
             *codes,
             *doubles,
-            any_missing(numeric).cast("double").alias(MISSING),
         )
         .repartition(partitions, "household")
         .sortWithinPartitions("household", "arm", "profile")
     )
 
 
-def groups_of(experiment: Experiment, survey: Survey, caps: Mapping[Cut, Cap]) -> tuple[Group, ...]:
-    return tuple(_group(experiment, survey, population, caps) for population in survey.populations)
+def groups_of(design: Design, survey: Survey, caps: Mapping[Cut, Cap]) -> tuple[Group, ...]:
+    return tuple(_group(design, survey, population, caps) for population in survey.populations)
 
 
 def _position(name: str, levels: Sequence[str]) -> Column:
@@ -84,16 +82,18 @@ def _position(name: str, levels: Sequence[str]) -> Column:
     return (F.array_position(among, F.coalesce(F.col(name), F.lit(UNKNOWN))) - 1).cast("int")
 
 
-def _group(experiment: Experiment, survey: Survey, population: Population, caps: Mapping[Cut, Cap]) -> Group:
-    columns: dict[str, ColumnRecipe] = {}
+def _group(design: Design, survey: Survey, population: Population, caps: Mapping[Cut, Cap]) -> Group:
+    columns: dict[str, ColumnRecipe | MissingRecipe] = {}
     covariates: dict[str, tuple[str, ...]] = {}
     for metric in population.metrics:
         made = [_outcome(name, metric, population, caps) for name in outcome_names(metric)]
-        used = _covariates(experiment, survey, population, metric, caps)
+        used = _covariates(design, survey, population, metric, caps)
         covariates[metric.name] = tuple(recipe.name for recipe in used)
         columns.update({recipe.name: recipe for recipe in (*made, *used)})
     if population.n_missing:
-        columns[MISSING] = ColumnRecipe(MISSING, MISSING)
+        texts = survey.levels
+        sources = covariate_sources(design, population.metrics)
+        columns[MISSING] = MissingRecipe(tuple(name for name in sources if name not in texts))
     return Group(
         name=population.name,
         metrics=tuple(metric.name for metric in population.metrics),
@@ -112,11 +112,11 @@ def _outcome(name: str, metric: Metric, population: Population, caps: Mapping[Cu
 
 
 def _covariates(
-    experiment: Experiment, survey: Survey, population: Population, metric: Metric, caps: Mapping[Cut, Cap]
+    design: Design, survey: Survey, population: Population, metric: Metric, caps: Mapping[Cut, Cap]
 ) -> list[ColumnRecipe]:
     """The metric's covariates in file order: means fill gaps, text becomes dummies of all levels but the first."""
     recipes: list[ColumnRecipe] = []
-    for source in covariate_sources(experiment) if metric.kind != "ratio" else ():
+    for source in design.covariates_of(metric):
         cap = caps.get(Cut(population.name, metric.name, source, metric.winsorize or 0.0))
         if cap is not None:
             recipes.append(

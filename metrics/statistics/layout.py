@@ -1,12 +1,12 @@
 """Which columns a cell's moments hold, and how each is made from the raw columns of profile_windows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from metrics.configuration.catalogue import Catalogue, Metric
-from metrics.configuration.experiment import Experiment
+from metrics.configuration.design import Design
 from metrics.statistics.moments import Floats
 
 ALL = "all"
@@ -14,6 +14,7 @@ UNKNOWN = "unknown"
 # Cells of this pseudo group count the exposed profiles, matured or not; their moments hold no columns.
 EXPOSED = "exposed"
 MISSING = "any_covariate_missing"
+STRATUM = "stratum"
 
 
 def code_of(name: str) -> str:
@@ -30,20 +31,25 @@ def outcome_names(metric: Metric) -> tuple[str, ...]:
     return metric.outcome_columns
 
 
-def covariate_sources(experiment: Experiment) -> tuple[str, ...]:
-    """The covariates in file order, as columns of profile_windows."""
-    return experiment.covariates.columns if experiment.covariates else ()
+def covariate_sources(design: Design, metrics: Iterable[Metric]) -> tuple[str, ...]:
+    """The columns that adjust any of the metrics, each once, in file order."""
+    return tuple(dict.fromkeys(name for metric in metrics for name in design.covariates_of(metric)))
 
 
-def own_covariate(experiment: Experiment, metric: Metric) -> str | None:
+def own_covariate(design: Design, metric: Metric) -> str | None:
     """The metric's own measure before the exposure, where it is a covariate."""
     name = f"pre_{metric.measure}"
-    return name if name in covariate_sources(experiment) else None
+    return name if name in design.covariates_of(metric) else None
 
 
-def segmentations(experiment: Experiment, columns: Sequence[str]) -> tuple[str, ...]:
+def segmentations(design: Design, columns: Sequence[str]) -> tuple[str, ...]:
     """The segmentations to estimate: declared ones and tenure bands, where the rows have them."""
-    return tuple(name for name in experiment.standing_segments if name in columns)
+    return tuple(name for name in design.standing_segments if name in columns)
+
+
+def strata_column(design: Design, columns: Sequence[str]) -> tuple[str, ...]:
+    """The column that holds the declared strata, if there are any."""
+    return (STRATUM,) if design.strata and STRATUM in columns else ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,22 @@ class ColumnRecipe:
 
 
 @dataclass(frozen=True)
+class MissingRecipe:
+    """The column that is 1 on rows that lack any of the sources."""
+
+    sources: tuple[str, ...]
+    name: str = MISSING
+    shift: float = 0.0
+    cap: float = np.inf
+
+    def values(self, raw: Mapping[str, Floats]) -> Floats:
+        missing = np.zeros(len(raw[self.sources[0]]))
+        for source in self.sources:
+            missing[np.isnan(raw[source])] = 1.0
+        return missing
+
+
+@dataclass(frozen=True)
 class Group:
     """Metrics with one matured population, hence one moment object per segment cell.
 
@@ -77,7 +99,7 @@ class Group:
     name: str
     metrics: tuple[str, ...]
     outcomes: tuple[str, ...]
-    columns: tuple[ColumnRecipe, ...]
+    columns: tuple[ColumnRecipe | MissingRecipe, ...]
     covariates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     has_missing: bool = False
 
@@ -113,9 +135,14 @@ def exposed_group() -> Group:
     return Group(EXPOSED, (), (), ())
 
 
-def metrics_by_window(experiment: Experiment, catalogue: Catalogue) -> dict[str, tuple[Metric, ...]]:
-    """The experiment's metrics by maturity group, in file order."""
-    groups: dict[str, tuple[Metric, ...]] = {}
-    for metric in experiment.metrics(catalogue):
-        groups[metric.maturity_group] = (*groups.get(metric.maturity_group, ()), metric)
-    return groups
+def metrics_by_population(design: Design, catalogue: Catalogue) -> dict[str, tuple[Metric, ...]]:
+    """The metrics by maturity group and covariates, in file order; a group is named for what sets it apart."""
+    groups: dict[tuple[str, tuple[str, ...]], tuple[Metric, ...]] = {}
+    for metric in design.metrics(catalogue):
+        key = (metric.maturity_group, design.covariates_of(metric))
+        groups[key] = (*groups.get(key, ()), metric)
+    windows = [window for window, _ in groups]
+    return {
+        window if windows.count(window) == 1 else f"{window}({','.join(covariates)})": metrics
+        for (window, covariates), metrics in groups.items()
+    }

@@ -7,7 +7,7 @@ from dataclasses import replace
 from statsmodels.stats.multitest import multipletests
 
 from metrics.configuration.catalogue import Catalogue
-from metrics.configuration.experiment import Experiment
+from metrics.configuration.design import Design
 from metrics.errors import InputError
 from metrics.evidence import decision_estimator
 from metrics.rows import Estimate
@@ -37,12 +37,12 @@ def adjust(method: str, p_values: Sequence[float]) -> list[float]:
 
 
 def with_adjusted_p_values(
-    rows: Sequence[Estimate], experiment: Experiment, catalogue: Catalogue, method: str = "holm"
+    rows: Sequence[Estimate], design: Design, catalogue: Catalogue, method: str = "holm"
 ) -> tuple[Estimate, ...]:
     """Rows with adjusted_p_value within their family; None outside one and where there is no p-value."""
     families: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for position, row in enumerate(rows):
-        family = _family(row, experiment, catalogue)
+        family = _family(row, design, catalogue)
         if family and row.p_value is not None:
             families[family].append(position)
     adjusted: dict[int, float] = {}
@@ -52,9 +52,9 @@ def with_adjusted_p_values(
     return tuple(replace(row, adjusted_p_value=adjusted.get(i)) for i, row in enumerate(rows))
 
 
-def _family(row: Estimate, experiment: Experiment, catalogue: Catalogue) -> tuple[str, ...] | None:
+def _family(row: Estimate, design: Design, catalogue: Catalogue) -> tuple[str, ...] | None:
     """Secondaries x arms; and per metric, all levels of a segmentation x arms. Decision estimator only."""
-    deciding = decision_estimator(experiment, catalogue.metrics[row.metric])
+    deciding = decision_estimator(design, catalogue.metrics[row.metric])
     if row.segment != ALL:
         # ols is for `all` only; in segments cuped adjusts for the same covariates.
         in_segments = "cuped" if deciding == "ols" else deciding

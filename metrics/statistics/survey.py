@@ -1,8 +1,9 @@
 """The first look at rows: levels of text columns, populations, means to centre on, quantile brackets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import chain
 from operator import and_, or_
 from typing import Any
 
@@ -12,9 +13,16 @@ from pyspark.sql.types import StringType
 
 from metrics.checksum import checksum
 from metrics.configuration.catalogue import Metric
-from metrics.configuration.experiment import Experiment
+from metrics.configuration.design import Design
 from metrics.errors import InputError
-from metrics.statistics.layout import UNKNOWN, covariate_sources, outcome_names, own_covariate, segmentations
+from metrics.statistics.layout import (
+    UNKNOWN,
+    covariate_sources,
+    outcome_names,
+    own_covariate,
+    segmentations,
+    strata_column,
+)
 from metrics.statistics.winsorize import BRACKET_ACCURACY, Bracket, bracket_ranks, rounded
 
 MAXIMUM_LEVELS = 200
@@ -65,33 +73,31 @@ def text_columns(windows: DataFrame, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if isinstance(windows.schema[name].dataType, StringType))
 
 
-def take_survey(windows: DataFrame, experiment: Experiment, groups: Groups) -> Survey:
+def take_survey(windows: DataFrame, design: Design, groups: Groups) -> Survey:
     """One aggregation over the rows (collects one row), and another where metrics of a group differ in their rows.
 
     A metric whose outcome is null on rows where others of its group have one gets a population of its own.
-    Raises InputError where a text column has more levels than can be dummies or segments.
+    Raises InputError where a text column has more levels than can be dummies, segments or strata.
     """
-    answers = _collect(windows, experiment, groups)
+    answers = _collect(windows, design, groups)
     while (refined := _split_by_nulls(groups, answers)) != groups:
-        groups, answers = refined, _collect(windows, experiment, refined)
-    texts = _texts(windows, experiment)
+        groups, answers = refined, _collect(windows, design, refined)
+    texts = _texts(windows, design, groups)
     return Survey(
         n_rows=answers["n_rows",],
         input_version=answers["input_version",],
         levels={name: _checked_levels(name, answers["levels", name]) for name in texts},
-        populations=tuple(
-            _population(name, metrics, experiment, answers) for name, metrics in refined.items()
-        ),
+        populations=tuple(_population(name, metrics, design, answers) for name, metrics in refined.items()),
     )
 
 
-def cuts(experiment: Experiment, group: str, metrics: Sequence[Metric]) -> tuple[Cut, ...]:
+def cuts(design: Design, group: str, metrics: Sequence[Metric]) -> tuple[Cut, ...]:
     """A winsorized metric's outcomes, and its own pre-period covariate, each at its own quantile."""
     return tuple(
         Cut(group, metric.name, source, metric.winsorize)
         for metric in metrics
         if metric.winsorize is not None
-        for source in (*outcome_names(metric), own_covariate(experiment, metric))
+        for source in (*outcome_names(metric), own_covariate(design, metric))
         if source is not None
     )
 
@@ -106,36 +112,36 @@ def any_missing(covariates: Sequence[str]) -> Column:
     return reduce(or_, [known(name).isNull() for name in covariates], F.lit(False))
 
 
-def numeric_covariates(windows: DataFrame, experiment: Experiment) -> tuple[str, ...]:
-    names = covariate_sources(experiment)
+def numeric_covariates(windows: DataFrame, design: Design, metrics: Iterable[Metric]) -> tuple[str, ...]:
+    names = covariate_sources(design, metrics)
     texts = text_columns(windows, names)
     return tuple(name for name in names if name not in texts)
 
 
-def _collect(windows: DataFrame, experiment: Experiment, groups: Groups) -> Answers:
-    aggregates = _aggregates(windows, experiment, groups)
+def _collect(windows: DataFrame, design: Design, groups: Groups) -> Answers:
+    aggregates = _aggregates(windows, design, groups)
     row = windows.agg(*(value.alias(str(i)) for i, value in enumerate(aggregates.values()))).collect()[0]
     return dict(zip(aggregates, row, strict=True))
 
 
-def _aggregates(windows: DataFrame, experiment: Experiment, groups: Groups) -> dict[tuple[str, ...], Column]:
+def _aggregates(windows: DataFrame, design: Design, groups: Groups) -> dict[tuple[str, ...], Column]:
     """Every question of the survey by its key."""
     questions: dict[tuple[str, ...], Column] = {
         ("n_rows",): F.count(F.lit(1)),
         ("input_version",): checksum(windows.columns),
     }
-    for name in _texts(windows, experiment):
+    for name in _texts(windows, design, groups):
         questions["levels", name] = F.collect_set(F.coalesce(F.col(name), F.lit(UNKNOWN)))
-    numeric = numeric_covariates(windows, experiment)
     for group, metrics in groups.items():
         inside = has_outcomes(metrics)
+        numeric = numeric_covariates(windows, design, metrics)
         questions["n", group] = F.count_if(inside)
         questions["n_missing", group] = F.count_if(inside & any_missing(numeric))
         for metric in metrics:
             questions["n_metric", group, metric.name] = F.count_if(has_outcomes([metric]))
         for source in (*(name for metric in metrics for name in outcome_names(metric)), *numeric):
             questions["mean", group, source] = F.avg(F.when(inside, known(source)))
-        for cut in cuts(experiment, group, metrics):
+        for cut in cuts(design, group, metrics):
             value = F.when(inside, known(cut.source))
             questions["n_cut", group, cut.metric, cut.source] = F.count(value)
             sketch = F.percentile_approx(value, bracket_ranks(cut.quantile), BRACKET_ACCURACY)
@@ -158,22 +164,21 @@ def _split_by_nulls(groups: Groups, answers: Answers) -> Groups:
     return refined
 
 
-def _population(
-    group: str, metrics: tuple[Metric, ...], experiment: Experiment, answers: Answers
-) -> Population:
+def _population(group: str, metrics: tuple[Metric, ...], design: Design, answers: Answers) -> Population:
     means = {key[2]: rounded(value) for key, value in answers.items() if key[:2] == ("mean", group)}
     brackets = {}
-    for cut in cuts(experiment, group, metrics):
+    for cut in cuts(design, group, metrics):
         limits = answers["bracket", group, cut.metric, cut.source]
         if limits is not None:
             brackets[cut] = Bracket(answers["n_cut", group, cut.metric, cut.source], *limits)
     return Population(group, metrics, answers["n", group], answers["n_missing", group], means, brackets)
 
 
-def _texts(windows: DataFrame, experiment: Experiment) -> tuple[str, ...]:
-    """Text columns that become segments or dummies."""
-    names = dict.fromkeys((*segmentations(experiment, windows.columns), *covariate_sources(experiment)))
-    return text_columns(windows, tuple(names))
+def _texts(windows: DataFrame, design: Design, groups: Groups) -> tuple[str, ...]:
+    """Text columns that become segments, strata or dummies."""
+    slices = (*segmentations(design, windows.columns), *strata_column(design, windows.columns))
+    covariates = covariate_sources(design, chain.from_iterable(groups.values()))
+    return text_columns(windows, tuple(dict.fromkeys((*slices, *covariates))))
 
 
 def _checked_levels(name: str, levels: Sequence[str]) -> tuple[str, ...]:

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from metrics.statistics.estimators import Comparison
+from metrics.statistics.lin import fit_lin
 from metrics.statistics.moments import FEW_HOUSEHOLDS, UNLIMITED, Moments, moments_of
-from metrics.statistics.ols import fit, ols, score_sums
+from metrics.statistics.ols import fit_ols
+from metrics.statistics.regression import Fit, Rows, result_of, score_sums
 from metrics.statistics.results import Result
 
 ARMS = ("control", "treatment")
@@ -63,16 +65,46 @@ def regression(
     comparison: Comparison,
     arms: Sequence[str] = ARMS,
     arm: str = "arm",
+    estimator: str = "ols",
 ) -> Result:
-    """OLS of one arm against the control: fit, then one pass for the scores."""
+    """One arm against the control: coefficients from moments, then one pass for the scores."""
     columns = [outcome, *covariates]
     sums = moments(rows, columns, arms, arm, detail_limit=UNLIMITED)
-    fitted = fit(sums, outcome, covariates, comparison)
+    fitted = {"ols": fit_ols, "lin": fit_lin}[estimator](sums, outcome, covariates, comparison)
     if isinstance(fitted, Result):
         return fitted
-    prepared = _sorted(rows, columns, arms, arm, "household_id")
-    x = np.column_stack([np.ones(len(prepared.values)), prepared.values - sums.shift])
-    return ols(fitted, score_sums(fitted, x, prepared.arm, prepared.household), comparison.level)
+    return second_pass(fitted, rows, columns, sums, comparison, arms, arm)
+
+
+def second_pass(
+    fitted: Fit,
+    rows: pd.DataFrame,
+    columns: Sequence[str],
+    sums: Moments,
+    comparison: Comparison,
+    arms: Sequence[str] = ARMS,
+    arm: str = "arm",
+    level: str | None = None,
+) -> Result:
+    """The result of a fit whose levels, if any, are the positions in column `level`."""
+    found = rows_of(rows, columns, sums, arms, arm, level)
+    return result_of(fitted, score_sums(fitted, found), comparison.level)
+
+
+def rows_of(
+    rows: pd.DataFrame,
+    columns: Sequence[str],
+    sums: Moments,
+    arms: Sequence[str] = ARMS,
+    arm: str = "arm",
+    level: str | None = None,
+) -> Rows:
+    names = [*columns, level] if level else list(columns)
+    prepared = _sorted(rows, names, arms, arm, "household_id")
+    values = prepared.values[:, : len(columns)]
+    x = np.column_stack([np.ones(len(values)), values - sums.shift])
+    positions = prepared.values[:, -1] if level else np.zeros(len(values))
+    return Rows(x, prepared.arm, prepared.household, positions.astype(np.int64))
 
 
 def assert_matches(result: Result, expected: Any, vcov: str, precision: float = PRECISION) -> None:

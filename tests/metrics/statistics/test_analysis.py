@@ -41,12 +41,13 @@ EXPERIMENT = """
 id: homepage
 arms: {control: 0.5, a: 0.3, b: 0.2}
 start: 2026-03-02
+strata: [device]
 covariates: {days: 14, measures: [plays, minutes], attributes: [tenure_days, device]}
 metrics: {primary: [plays_7d], secondary: [minutes_7d, active_7d], guardrails: {crash_rate: {margin: 0.01}}}
 segments: [device]
 """
-SCHEMA = """profile_id BIGINT, household_id BIGINT, arm STRING, tenure_band STRING, device STRING, tenure_days INT,
-            plays_7d DOUBLE, minutes_7d DOUBLE, active_7d DOUBLE, crash_rate_numerator DOUBLE,
+SCHEMA = """profile_id BIGINT, household_id BIGINT, arm STRING, tenure_band STRING, device STRING, stratum STRING,
+            tenure_days INT, plays_7d DOUBLE, minutes_7d DOUBLE, active_7d DOUBLE, crash_rate_numerator DOUBLE,
             crash_rate_denominator DOUBLE, pre_plays DOUBLE, pre_minutes DOUBLE"""
 TYPES = {part.split()[0]: part.split()[1] for part in SCHEMA.split(",")}
 NUMERIC = ["pre_plays", "pre_minutes", "tenure_days"]
@@ -89,7 +90,7 @@ def random_windows(n_households: int = 700, seed: int = 1) -> pd.DataFrame:
         "pre_plays": np.where(known, random.poisson(8 * habit), np.nan),
         "pre_minutes": np.where(known, np.round(random.gamma(0.5, 300 * habit), 3), np.nan),
     }
-    return pd.DataFrame(rows)
+    return pd.DataFrame({**rows, "stratum": rows["device"]})
 
 
 def on_spark(spark: SparkSession, rows: pd.DataFrame) -> DataFrame:
@@ -113,7 +114,9 @@ class Expected:
     """The same estimates the long way: pandas rows, statsmodels regressions."""
 
     def __init__(self, rows: pd.DataFrame) -> None:
-        self.rows = rows
+        dummies = pd.get_dummies(rows["device"], drop_first=True).astype(float)
+        self.dummies = [str(name) for name in dummies]
+        self.everybody = rows.fillna({name: rows[name].mean() for name in NUMERIC}).join(dummies)
         population = rows[rows["plays_7d"].notna()].copy()
         population["any_missing"] = population[NUMERIC].isna().any(axis=1).astype(float)
         for name in NUMERIC:
@@ -126,8 +129,6 @@ class Expected:
             population[name + "_cut"] = population[name].clip(upper=self.thresholds[name])
         cut = population["pre_minutes_raw_cut"]
         population["pre_minutes_cut"] = cut.fillna(cut.mean())
-        dummies = pd.get_dummies(population["device"], drop_first=True).astype(float)
-        self.dummies = [str(name) for name in dummies]
         self.population = population.join(dummies)
 
     def names(self, metric: str) -> tuple[str, list[str]]:
@@ -137,25 +138,25 @@ class Expected:
 
     def of(self, row: Estimate) -> tuple[float, float]:
         """Estimate and standard error."""
-        if row.estimator == "ratio":
-            return self.ratio(self.cell(self.rows, row), row.metric, row.arm)
+        if row.estimator in ("ratio", "ratio_cuped"):
+            return self.ratio(self.cell(self.everybody, row), row)
         cell = self.cell(self.population, row)
         outcome, covariates = self.names(row.metric)
         y = cell[outcome]
-        extra: list[str] = []
         if row.estimator == "cuped":
-            usable = [name for name in covariates if cell[name].nunique() > 1]
-            x = cell[usable].to_numpy()
-            theta = np.linalg.lstsq(x - x.mean(axis=0), y - y.mean(), rcond=None)[0]
-            y = y - (x - x.mean(axis=0)) @ theta
-        if row.estimator == "ols":
-            extra = [*covariates, "any_missing"]
+            y = adjusted(cell, y, covariates)
         pair = cell["arm"].isin(["control", row.arm])
-        design = np.column_stack(
-            [np.ones(pair.sum()), cell.loc[pair, "arm"] == row.arm, *(cell.loc[pair, name] for name in extra)]
-        )
+        treated = (cell.loc[pair, "arm"] == row.arm).to_numpy(dtype=float)
+        extra = np.zeros((pair.sum(), 0))
+        if row.estimator in ("ols", "lin"):
+            extra = cell.loc[pair, [*covariates, "any_missing"]].to_numpy(dtype=float)
+        if row.estimator == "post_stratified":
+            extra = pd.get_dummies(cell.loc[pair, "stratum"], drop_first=True).to_numpy(dtype=float)
+        extra = extra - extra.mean(axis=0)
+        if row.estimator in ("lin", "post_stratified"):
+            extra = np.column_stack([extra, extra * treated[:, None]])
         groups = cell.loc[pair, "household_id"]
-        fit = sm.OLS(y[pair].to_numpy(), design.astype(float)).fit(
+        fit = sm.OLS(y[pair].to_numpy(), np.column_stack([np.ones(pair.sum()), treated, extra])).fit(
             cov_type="cluster", cov_kwds={"groups": groups.to_numpy()}
         )
         return fit.params[1], fit.bse[1]
@@ -164,10 +165,13 @@ class Expected:
     def cell(rows: pd.DataFrame, row: Estimate) -> pd.DataFrame:
         return rows if row.segment == "all" else rows[rows[row.segment] == row.segment_value]
 
-    @staticmethod
-    def ratio(rows: pd.DataFrame, metric: str, arm: str) -> tuple[float, float]:
-        pair = rows[rows["arm"].isin(["control", arm])]
-        top, bottom = pair[f"{metric}_numerator"], pair[f"{metric}_denominator"]
+    def ratio(self, cell: pd.DataFrame, row: Estimate) -> tuple[float, float]:
+        arm = row.arm
+        parts = [cell[f"{row.metric}_{part}"] for part in ("numerator", "denominator")]
+        if row.estimator == "ratio_cuped":
+            parts = [adjusted(cell, part, [*NUMERIC, *self.dummies]) for part in parts]
+        pair = cell[cell["arm"].isin(["control", arm])]
+        top, bottom = (part[pair.index] for part in parts)
         ratios, score = {}, pd.Series(0.0, index=pair.index)
         for name, sign in (("control", -1), (arm, 1)):
             own = pair["arm"] == name
@@ -176,6 +180,14 @@ class Expected:
         totals = score.groupby(pair["household_id"]).sum()
         clusters = len(totals)
         return ratios[arm] - ratios["control"], np.sqrt((totals**2).sum() * clusters / (clusters - 1))
+
+
+def adjusted(cell: pd.DataFrame, y: "pd.Series[float]", covariates: list[str]) -> "pd.Series[float]":
+    """Y - theta'(X - mean X), theta over all rows of the cell."""
+    usable = [name for name in covariates if cell[name].nunique() > 1]
+    x = cell[usable].to_numpy(dtype=float)
+    theta = np.linalg.lstsq(x - x.mean(axis=0), y - y.mean(), rcond=None)[0]
+    return y - (x - x.mean(axis=0)) @ theta
 
 
 @pytest.fixture(scope="module")
@@ -197,8 +209,8 @@ def test_every_estimate_agrees_with_statsmodels(analysis: Analysis, windows: pd.
 
 
 def test_every_metric_segment_and_arm_has_its_rows(analysis: Analysis) -> None:
-    """3 means in 7 cells: difference and cuped in each, ols in `all`; 1 ratio in 7 cells; 2 arms."""
-    assert len(by_key(analysis)) == len(analysis.estimates) == 2 * (3 * (7 * 2 + 1) + 7)
+    """3 means in 7 cells: difference and cuped in each, 3 more in `all`; 1 ratio, 2 ways in 7 cells; 2 arms."""
+    assert len(by_key(analysis)) == len(analysis.estimates) == 2 * (3 * (7 * 2 + 3) + 7 * 2)
     segments = {(row.segment, row.segment_value) for row in analysis.estimates}
     assert segments == {
         ("all", "all"),
@@ -236,7 +248,7 @@ def test_families_of_adjusted_p_values(analysis: Analysis) -> None:
         rows["crash_rate", "ratio", "device", d, a] for d in ("mobile", "tv", "web") for a in ("a", "b")
     ]
     assert [row.adjusted_p_value for row in devices] == pytest.approx(holm(devices))
-    outside = [r for r in analysis.estimates if r.estimator in ("difference_in_means", "ols")]
+    outside = [r for r in analysis.estimates if r.estimator not in ("cuped", "ratio")]
     outside += [r for r in analysis.estimates if r.segment == "all" and r.role != "secondary"]
     assert {row.adjusted_p_value for row in outside} == {None}
 
@@ -322,13 +334,14 @@ def base(n: int = 120, **overrides: Any) -> pd.DataFrame:
 def statuses(
     analysis: Analysis, estimator: str = "cuped", segment: str = "all"
 ) -> dict[tuple[str, str], str]:
-    rows = [r for r in analysis.estimates if r.estimator in (estimator, "ratio") and r.segment == segment]
+    ratios = [] if estimator == "ratio_cuped" else ["ratio"]
+    rows = [r for r in analysis.estimates if r.estimator in (estimator, *ratios) and r.segment == segment]
     numbers = [row.effect is None and row.p_value is None for row in rows if row.status != "ok"]
     assert all(numbers)
     return {(row.metric, row.arm): row.status for row in rows}
 
 
-@pytest.mark.parametrize("estimator", ["difference_in_means", "cuped", "ols"])
+@pytest.mark.parametrize("estimator", ["difference_in_means", "cuped", "ols", "lin", "post_stratified"])
 def test_every_degenerate_case_is_a_row_with_a_status(
     spark: SparkSession, plan: tuple[Experiment, Catalogue], estimator: str
 ) -> None:
@@ -362,8 +375,10 @@ def test_one_household_and_a_covariate_that_is_the_arm(
     rows = base()
     rows["pre_plays"] = (rows["arm"] == "a").astype(float)
     aliased = estimate(on_spark(spark, rows), *plan, DAY)
-    assert statuses(aliased)["plays_7d", "a"] == statuses(aliased, "ols")["plays_7d", "a"] == "collinear"
-    assert statuses(aliased)["plays_7d", "b"] == "ok"
+    for estimator in ("cuped", "ols", "lin"):
+        assert statuses(aliased, estimator)["plays_7d", "a"] == "collinear"
+        assert statuses(aliased, estimator)["plays_7d", "b"] == "ok"
+    assert statuses(aliased, "ratio_cuped") == {("crash_rate", "a"): "collinear", ("crash_rate", "b"): "ok"}
 
 
 def test_no_rows_and_no_matured_rows(spark: SparkSession, plan: tuple[Experiment, Catalogue]) -> None:
@@ -380,7 +395,8 @@ def test_without_covariates_there_is_only_the_difference_in_means(
 ) -> None:
     plain = "\n".join(line for line in EXPERIMENT.splitlines() if not line.startswith("covariates"))
     analysis = estimate(on_spark(spark, base()), *configuration(tmp_path, plain), DAY)
-    assert {row.estimator for row in analysis.estimates} == {"difference_in_means", "ratio"}
+    found = {row.estimator for row in analysis.estimates}
+    assert found == {"difference_in_means", "post_stratified", "ratio"}
 
 
 def test_the_input_version_follows_the_rows_not_their_order(
@@ -398,3 +414,20 @@ def test_a_text_column_of_many_values_is_refused(
     rows = base(300 - 60, device=[f"model {i}" for i in range(240)])
     with pytest.raises(ValueError, match="column device has 240 values"):
         estimate(on_spark(spark, rows), *plan, DAY)
+
+
+def test_interactions_of_every_metric_and_segmentation(analysis: Analysis, windows: pd.DataFrame) -> None:
+    rows = {(r.metric, r.segment, r.arm): r for r in analysis.interactions}
+    assert len(rows) == len(analysis.interactions) == 4 * 2 * 2
+    assert {row.status for row in analysis.interactions} == {"ok"}
+    population = windows[windows["active_7d"].notna() & windows["arm"].isin(["control", "b"])]
+    levels = pd.get_dummies(population["device"]).to_numpy(dtype=float)
+    treated = (population["arm"] == "b").to_numpy(dtype=float)
+    groups = population["household_id"].to_numpy()
+    fit = sm.OLS(
+        population["active_7d"].to_numpy(), np.column_stack([levels, levels * treated[:, None]])
+    ).fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
+    test = fit.f_test(np.array([[0, 0, 0, -1, 1, 0], [0, 0, 0, -1, 0, 1]]))
+    row = rows["active_7d", "device", "b"]
+    expected = (float(np.squeeze(test.fvalue)), 2, len(np.unique(groups)) - 1, float(test.pvalue))
+    assert (row.statistic, row.df1, row.df2, row.p_value) == pytest.approx(expected, rel=1e-8)
