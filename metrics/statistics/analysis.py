@@ -1,7 +1,7 @@
 """From one experiment's rows of profile_windows to its rows of `moments`, `estimates` and `interactions`.
 
 Four passes over the rows at most: a survey, exact quantiles of winsorized metrics, moments of every cell, and the
-scores of the regressions and interaction tests.
+scores of the regressions and interaction tests. A fifth, on request, sums buckets of households for the bootstrap.
 """
 
 import math
@@ -18,12 +18,12 @@ from metrics.configuration.catalogue import Catalogue, Metric
 from metrics.configuration.design import Design
 from metrics.rows import Estimate, InteractionRow
 from metrics.statistics import estimators as e
+from metrics.statistics.basis import Basis, moments_with_status
 from metrics.statistics.cells import Cell, Plan, cell_moments
 from metrics.statistics.frame import analysis_frame, find_caps, groups_of
 from metrics.statistics.interactions import Interaction, LevelFit, LevelSums, fit_levels, interaction
 from metrics.statistics.layout import (
     ALL,
-    EXPOSED,
     MISSING,
     STRATUM,
     Group,
@@ -47,11 +47,10 @@ from metrics.statistics.questions import (
     questions,
 )
 from metrics.statistics.regression import Fit, ScoreSums, result_of
-from metrics.statistics.results import OK, Result, counts_of, population_status
+from metrics.statistics.replication import BOOTSTRAP, bootstrap_results, seed_of
+from metrics.statistics.results import OK, Result, counts_of
 from metrics.statistics.second_pass import AnyFit, AnySums, sum_scores
 from metrics.statistics.survey import take_survey
-
-Cells = Mapping[Cell, Moments]
 
 
 @dataclass(frozen=True)
@@ -80,37 +79,17 @@ class Analysis:
     interactions: tuple[InteractionRow, ...]
 
 
-@dataclass(frozen=True)
-class Basis:
-    """What every answer rests on: the plan, the groups of metrics, and the moments of every cell."""
-
-    design: Design
-    catalogue: Catalogue
-    plan: Plan
-    groups: tuple[Group, ...]
-    cells: Cells
-
-    @property
-    def slices(self) -> tuple[tuple[str, str], ...]:
-        """(segment, value) of `all` and of every level of a segmentation; strata are no segments."""
-        strata = () if STRATUM in self.design.standing_segments else (STRATUM,)
-        return tuple(each for each in self.plan.slices if each[0] not in strata)
-
-    @property
-    def segments(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(segment for segment, _ in self.slices if segment != ALL))
-
-
 def estimate(
     windows: DataFrame,
     design: Design,
     catalogue: Catalogue,
     analysis_day: date | None,
     epoch: int = 0,
+    replicates: int = 0,
 ) -> Analysis:
     """Every metric x estimator x segment level x arm as a row, computable or not; runs Spark actions.
 
-    windows: this experiment's, epoch's and day's rows of profile_windows.
+    windows: this experiment's, epoch's and day's rows of profile_windows. Bootstrap rows only with `replicates`.
     """
     analysed = windows.where(F.col("arm").isin(*design.arms))
     survey = take_survey(analysed, design, metrics_by_population(design, catalogue))
@@ -126,13 +105,16 @@ def estimate(
         basis = Basis(design, catalogue, plan, groups, cells)
         regressions, interactions = _regressions(basis), _interactions(basis)
         sums = sum_scores(frame, _open_fits(groups, regressions) | _open_fits(groups, interactions))
+        asked = list(questions(design, catalogue, groups, basis.slices, bootstrap=replicates > 0))
+        replicated = [question for question in asked if question.estimator == BOOTSTRAP]
+        results = bootstrap_results(frame, basis, replicated, replicates, seed_of(design.id, epoch))
     finally:
         frame.unpersist()
-    results = results_from_moments(basis)
+    results |= results_from_moments(basis)
     results |= {q: _estimated(f, sums.get(q), design) for q, f in regressions.items()}
     rows = [
         _row(question, results[question], design, cells[question.cell], analysis_day, epoch)
-        for question in questions(design, catalogue, groups, basis.slices)
+        for question in asked
     ]
     return Analysis(
         input_version=survey.input_version,
@@ -169,7 +151,7 @@ def _regressions(basis: Basis) -> dict[Question, Fit | Result]:
 
 
 def _regression(question: Question, basis: Basis) -> Fit | Result:
-    moments, status = _moments_with_status(question, basis.cells)
+    moments, status = moments_with_status(question, basis.cells)
     if status != OK:
         return Result(status, counts_of(moments, question.arm))
     comparison = _comparison(question, basis.design)
@@ -197,7 +179,7 @@ def _interactions(basis: Basis) -> dict[InteractionQuestion, LevelFit | Interact
 
 def _levels(question: InteractionQuestion, basis: Basis) -> LevelFit | Interaction:
     everybody = Question(question.metric, "interaction", Cell(question.group), question.arm)
-    _, status = _moments_with_status(everybody, basis.cells)
+    _, status = moments_with_status(everybody, basis.cells)
     if status != OK:
         return Interaction(status)
     values = basis.plan.levels[question.segment]
@@ -214,7 +196,7 @@ def _tested(fit: LevelFit | Interaction, sums: AnySums | None) -> Interaction:
 
 
 def _from_moments(question: Question, basis: Basis) -> Result:
-    moments, status = _moments_with_status(question, basis.cells)
+    moments, status = moments_with_status(question, basis.cells)
     if status != OK:
         return Result(status, counts_of(moments, question.arm))
     metric = basis.catalogue.metrics[question.metric]
@@ -234,12 +216,6 @@ def _from_moments(question: Question, basis: Basis) -> Result:
 def _fraction(metric: Metric) -> tuple[str, str]:
     numerator, denominator = outcome_names(metric)
     return numerator, denominator
-
-
-def _moments_with_status(question: Question, cells: Cells) -> tuple[Moments, str]:
-    moments = cells[question.cell]
-    exposed = cells[Cell(EXPOSED, question.cell.segment, question.cell.value)]
-    return moments, population_status(moments, exposed, question.arm)
 
 
 def _comparison(question: Question, design: Design) -> e.Comparison:

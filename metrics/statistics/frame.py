@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from metrics.configuration.catalogue import Metric
 from metrics.configuration.design import Design
+from metrics.statistics.bootstrap import BUCKETS
 from metrics.statistics.layout import (
     MISSING,
     UNKNOWN,
@@ -46,7 +47,7 @@ def find_caps(windows: DataFrame, survey: Survey) -> dict[Cut, Cap]:
 
 
 def analysis_frame(windows: DataFrame, design: Design, survey: Survey) -> DataFrame:
-    """household, profile, arm (position), one code per text column, outcomes and numeric covariates as doubles.
+    """household, its bucket, profile, arm (position), a code per text column, outcomes and covariates as doubles.
 
     Rows of one household lie together, sorted by household, arm and profile: sums repeat to the last digit whatever
     the cluster's size, because the number of partitions follows from the number of rows.
@@ -60,6 +61,7 @@ def analysis_frame(windows: DataFrame, design: Design, survey: Survey) -> DataFr
     return (
         windows.select(
             F.col("household_id").alias("household"),
+            F.pmod(F.xxhash64("household_id"), F.lit(BUCKETS)).cast("int").alias("bucket"),
             F.col("profile_id").alias("profile"),
             _position("arm", tuple(design.arms)).alias("arm"),
             *codes,

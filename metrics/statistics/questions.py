@@ -33,15 +33,20 @@ class InteractionQuestion:
 
 
 def questions(
-    design: Design, catalogue: Catalogue, groups: Sequence[Group], slices: Sequence[tuple[str, str]]
+    design: Design,
+    catalogue: Catalogue,
+    groups: Sequence[Group],
+    slices: Sequence[tuple[str, str]],
+    bootstrap: bool = False,
 ) -> Iterator[Question]:
-    """Every metric x slice x arm x estimator that applies."""
+    """Every metric x slice x arm x estimator that applies, the bootstrap on request."""
     home = homes(groups)
     for metric in design.metrics(catalogue):
         for segment, value in slices:
             cell = Cell(home[metric.name].name, segment, value)
             for arm in range(1, len(design.arms)):
-                for estimator in estimators_of(metric, design, segment):
+                replicated = ("bootstrap",) if bootstrap else ()
+                for estimator in (*estimators_of(metric, design, segment), *replicated):
                     yield Question(metric.name, estimator, cell, arm)
 
 

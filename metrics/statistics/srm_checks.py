@@ -1,19 +1,19 @@
 """The rows of table srm_checks at one window end: profiles and households, overall and per stratum."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import reduce
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from metrics.configuration.experiment import Experiment
+from metrics.configuration.design import Design
 from metrics.rows import SrmCheck
-from metrics.statistics.layout import ALL
+from metrics.statistics.layout import ALL, STRATUM
 from metrics.statistics.srm import TRIGGER_ALPHA, e_bh, srm_test
 
-STRATUM = "stratum"
 WINDOWS = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 # (window_kind, unit, slice, slice_value) -> units by arm
 Counts = Mapping[tuple[str, str, str, str], Mapping[str, int]]
@@ -21,36 +21,40 @@ Counts = Mapping[tuple[str, str, str, str], Mapping[str, int]]
 
 def srm_checks(
     exposed: DataFrame,
-    experiment: Experiment,
+    design: Design,
     window_end: datetime,
     kinds: tuple[str, ...] = ("day",),
     epoch: int = 0,
+    has_households: bool = True,
 ) -> tuple[SrmCheck, ...]:
     """Checks of the cumulative window up to `window_end` (excluded) and of the last hour or day before it.
 
     exposed: one row per profile with its first exposure, crossovers included: profile_id, household_id, arm,
     exposed_at and the experiment's strata. Collects the counts by arm. Only cumulative rows trigger, by e-BH over all
     slices and both units; their threshold is on the scale of log_e_value. Without randomisation there is nothing to
-    check; where clusters are randomised, profiles of a household are no independent draws and only households count.
+    check; where clusters are randomised, profiles of a household are no independent draws and only households count;
+    where there are none, only profiles do.
     """
-    if experiment.randomized_by == "none":
+    if design.randomized_by == "none":
         return ()
-    counts = _counts(exposed, experiment, window_end, kinds)
-    checks = [_check(experiment, epoch, window_end, key, by_arm) for key, by_arm in sorted(counts.items())]
+    units = _units_of(design) if has_households else ("profile",)
+    counts = _counts(exposed, design, window_end, kinds, units)
+    checks = [_check(design, epoch, window_end, key, by_arm) for key, by_arm in sorted(counts.items())]
     return tuple(_triggered(checks))
 
 
 def _counts(
-    exposed: DataFrame, experiment: Experiment, window_end: datetime, kinds: tuple[str, ...]
+    exposed: DataFrame,
+    design: Design,
+    window_end: datetime,
+    kinds: tuple[str, ...],
+    units: Sequence[str],
 ) -> Counts:
     before = exposed.where(F.col("exposed_at") < F.lit(window_end))
     started = {kind: window_end - WINDOWS[kind] for kind in kinds}
-    frames = [_units(before, experiment, unit) for unit in _units_of(experiment)]
-    units = frames[0]
-    for frame in frames[1:]:
-        units = units.unionByName(frame)
+    counted = reduce(DataFrame.unionByName, [_units(before, design, unit) for unit in units])
     rows = (
-        units.groupBy("unit", STRATUM, "arm")
+        counted.groupBy("unit", STRATUM, "arm")
         .agg(
             F.count(F.lit(1)).alias("cumulative"),
             *(F.count_if(F.col("exposed_at") >= F.lit(start)).alias(kind) for kind, start in started.items()),
@@ -58,24 +62,24 @@ def _counts(
         .collect()
     )
     counts: dict[tuple[str, str, str, str], dict[str, int]] = defaultdict(
-        lambda: dict.fromkeys(experiment.arms, 0)
+        lambda: dict.fromkeys(design.arms, 0)
     )
     for row in rows:
         for kind in ("cumulative", *kinds):
-            if row[kind] and row["arm"] in experiment.arms:
+            if row[kind] and row["arm"] in design.arms:
                 counts[kind, row["unit"], ALL, ALL][row["arm"]] += row[kind]
-                if experiment.strata:
+                if design.strata:
                     counts[kind, row["unit"], STRATUM, row[STRATUM]][row["arm"]] += row[kind]
     return counts
 
 
-def _units_of(experiment: Experiment) -> tuple[str, ...]:
-    return ("household",) if experiment.randomized_by == "cluster" else ("profile", "household")
+def _units_of(design: Design) -> tuple[str, ...]:
+    return ("household",) if design.randomized_by == "cluster" else ("profile", "household")
 
 
-def _units(exposed: DataFrame, experiment: Experiment, unit: str) -> DataFrame:
+def _units(exposed: DataFrame, design: Design, unit: str) -> DataFrame:
     """unit, stratum, arm, exposed_at of each profile, or of each household's first exposed one (tie: smallest id)."""
-    stratum = F.concat_ws("|", *experiment.strata) if experiment.strata else F.lit(ALL)
+    stratum = F.concat_ws("|", *design.strata) if design.strata else F.lit(ALL)
     profiles = exposed.select("household_id", "profile_id", "arm", "exposed_at", stratum.alias(STRATUM))
     if unit == "household":
         order = Window.partitionBy("household_id").orderBy("exposed_at", "profile_id")
@@ -84,16 +88,16 @@ def _units(exposed: DataFrame, experiment: Experiment, unit: str) -> DataFrame:
 
 
 def _check(
-    experiment: Experiment,
+    design: Design,
     epoch: int,
     window_end: datetime,
     key: tuple[str, str, str, str],
     by_arm: Mapping[str, int],
 ) -> SrmCheck:
     kind, unit, slice_, value = key
-    test = srm_test(list(by_arm.values()), list(experiment.arms.values()))
+    test = srm_test(list(by_arm.values()), list(design.arms.values()))
     return SrmCheck(
-        experiment_id=experiment.id,
+        experiment_id=design.id,
         epoch=epoch,
         window_kind=kind,
         window_end=window_end,
@@ -101,7 +105,7 @@ def _check(
         slice=slice_,
         slice_value=value,
         observed=by_arm,
-        expected=dict(zip(experiment.arms, test.expected, strict=True)),
+        expected=dict(zip(design.arms, test.expected, strict=True)),
         chi_square=test.chi_square,
         df=float(test.df),
         p_value=test.p_value,

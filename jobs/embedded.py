@@ -1,0 +1,42 @@
+"""A Spark of its own for a command in a terminal: local, quick to start, quiet, and told nothing by the shell."""
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from jobs.session import spark_session
+
+# Made at set-up; a JVM for which it was not made ignores it.
+ARCHIVE = Path(sys.prefix) / "spark-classes.jsa"
+# A command is seconds of work, most of it start-up: compiling less pays. It needs room for what it compiles.
+JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -Xlog:cds=off -Xlog:cds+dynamic=off"
+SETTINGS = {
+    "spark.driver.memory": "4g",
+    "spark.sql.shuffle.partitions": "4",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "OFF",
+}
+
+
+@contextmanager
+def embedded_spark(name: str) -> Iterator[SparkSession]:
+    """A local session on all cores. What PYSPARK_SUBMIT_ARGS of the environment says wins, such as memory."""
+    options = {**SETTINGS, "spark.driver.extraJavaOptions": _java_options()}
+    arguments = [part for key, value in options.items() for part in ("--conf", f"{key}={value}")]
+    given = os.environ.get("PYSPARK_SUBMIT_ARGS", "").removesuffix("pyspark-shell")
+    os.environ["PYSPARK_SUBMIT_ARGS"] = f"--master local[*] {shlex.join(arguments)} {given} pyspark-shell"
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    with spark_session(name) as spark:
+        yield spark
+
+
+def _java_options() -> str:
+    return f"-XX:SharedArchiveFile={ARCHIVE} {JAVA}" if ARCHIVE.is_file() else JAVA

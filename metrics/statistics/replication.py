@@ -1,0 +1,133 @@
+"""Bootstrap rows: the same differences as from moments, with the spread of their replicates as their error."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from pyspark.sql import DataFrame
+
+from metrics.configuration.catalogue import Metric
+from metrics.statistics.basis import Basis, moments_with_status
+from metrics.statistics.bootstrap import BUCKETS, Interval, interval_of, ratios, replicate_totals
+from metrics.statistics.bucket_pass import BucketPlan, bucket_sums, outcomes_only
+from metrics.statistics.cells import Cell
+from metrics.statistics.estimators import Comparison, difference_in_means, ratio
+from metrics.statistics.layout import ALL, Group, outcome_names
+from metrics.statistics.moments import Floats
+from metrics.statistics.questions import Question
+from metrics.statistics.results import NO_VARIANCE, OK, Result, counts_of
+
+BOOTSTRAP = "bootstrap"
+# Columns of sums that are replicated at once: 128 MiB of them.
+_COLUMNS_AT_ONCE = 256
+
+
+def seed_of(experiment_id: str, epoch: int) -> int:
+    """Of an experiment's epoch: the same whenever, and wherever, its interval is computed."""
+    digest = hashlib.sha256(f"bootstrap:{experiment_id}:{epoch}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def bootstrap_results(
+    frame: DataFrame, basis: Basis, asked: Sequence[Question], replicates: int, seed: int
+) -> dict[Question, Result]:
+    """Every bootstrap question answered; one pass over the rows (none without questions)."""
+    results: dict[Question, Result] = {}
+    open_questions: list[Question] = []
+    for question in asked:
+        moments, status = moments_with_status(question, basis.cells)
+        if status == OK:
+            open_questions.append(question)
+        else:
+            results[question] = Result(status, counts_of(moments, question.arm))
+    if not open_questions:
+        return results
+    plan = _plan(basis, open_questions)
+    sums = bucket_sums(frame, plan)
+    totals = _replicated(sums, replicates, seed)
+    for question in open_questions:
+        group = plan.groups[question.cell.group]
+        results[question] = _result(question, basis, group, totals[question.cell])
+    return results
+
+
+def _plan(basis: Basis, asked: Sequence[Question]) -> BucketPlan:
+    groups = {group.name: group for group in basis.groups}
+    cells = tuple(dict.fromkeys(question.cell for question in asked))
+    used = {cell.group: outcomes_only(groups[cell.group]) for cell in cells}
+    return BucketPlan(used, tuple((cell, _level(cell, basis)) for cell in cells), len(basis.plan.arms))
+
+
+def _level(cell: Cell, basis: Basis) -> int:
+    return 0 if cell.segment == ALL else basis.plan.levels[cell.segment].index(cell.value)
+
+
+def _replicated(sums: dict[Cell, Floats], replicates: int, seed: int) -> dict[Cell, Floats]:
+    """Replicated totals (R, A, 1+q) of every cell; weights are drawn once for many columns."""
+    flat = np.concatenate([each.reshape(BUCKETS, -1) for each in sums.values()], axis=1)
+    starts = range(0, flat.shape[1], _COLUMNS_AT_ONCE)
+    parts = [
+        replicate_totals(flat[:, start : start + _COLUMNS_AT_ONCE], seed, replicates) for start in starts
+    ]
+    totals = np.concatenate(parts, axis=1)
+    found: dict[Cell, Floats] = {}
+    start = 0
+    for cell, each in sums.items():
+        size = each[0].size
+        found[cell] = totals[:, start : start + size].reshape(replicates, *each.shape[1:])
+        start += size
+    return found
+
+
+def _result(question: Question, basis: Basis, group: Group, totals: Floats) -> Result:
+    """The plain difference, and the percentile intervals of its replicates."""
+    metric = basis.catalogue.metrics[question.metric]
+    plain = _plain(question, basis, metric)
+    if plain.status != OK:
+        return plain
+    control, arm = (_arm_values(metric, group, totals[:, position]) for position in (0, question.arm))
+    level = basis.design.alpha
+    effect = interval_of(arm - control, level)
+    if effect is None or effect.std_error == 0:
+        return Result(NO_VARIANCE, plain.counts)
+    relative = None
+    if plain.control_mean:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            relative = interval_of(np.where(control != 0, arm / control - 1, np.nan), level)
+    return _finished(plain, effect, relative)
+
+
+def _plain(question: Question, basis: Basis, metric: Metric) -> Result:
+    moments = basis.cells[question.cell]
+    comparison = Comparison(question.arm, "cr1s", basis.design.alpha)
+    names = outcome_names(metric)
+    if metric.kind == "ratio":
+        return ratio(moments, names[0], names[1], comparison)
+    return difference_in_means(moments, names[0], comparison)
+
+
+def _arm_values(metric: Metric, group: Group, totals: Floats) -> Floats:
+    """The metric's value (R,) in an arm's replicates, from totals (R, 1+q) of (1, outcomes less their shift)."""
+    positions = [1 + group.names.index(name) for name in outcome_names(metric)]
+    restored = totals[:, positions] + totals[:, :1] * group.shift[[p - 1 for p in positions]]
+    bottom = restored[:, 1] if metric.kind == "ratio" else totals[:, 0]
+    return ratios(np.column_stack([restored[:, 0], bottom]))
+
+
+def _finished(plain: Result, effect: Interval, relative: Interval | None) -> Result:
+    return Result(
+        status=OK,
+        counts=plain.counts,
+        vcov=BOOTSTRAP,
+        control_mean=plain.control_mean,
+        arm_mean=plain.arm_mean,
+        effect=plain.effect,
+        std_error=effect.std_error,
+        ci_low=effect.low,
+        ci_high=effect.high,
+        relative_effect=plain.relative_effect,
+        relative_std_error=relative.std_error if relative else None,
+        relative_ci_low=relative.low if relative else None,
+        relative_ci_high=relative.high if relative else None,
+        p_value=effect.p_value,
+    )
