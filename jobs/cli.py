@@ -1,17 +1,20 @@
 """The console command `watchlift`: what a person asks of the results and the configuration, without Spark."""
 
 import argparse
-import json
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-from jobs.arguments import Parser, WorkFailed, job_parser, parse_day, run
+from jobs.arguments import Parser, WorkFailed, parse_day, run
+from jobs.commands import numbers, planning
+from jobs.commands.common import add_command, print_answer, print_json, print_text
 from metrics.errors import ConfigurationError, InputError
 
 _LARGEST_ID = 2**63
+_NEGATIVE_SCIENTIFIC = re.compile(r"-\d+(\.\d*)?[eE][-+]?\d{1,3}")
 
 
 class FaultsFound(ConfigurationError):
@@ -30,12 +33,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(argv: Sequence[str]) -> None:
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = _parser().parse_args([_plain(word) for word in argv])
         arguments.command(arguments)
     except (InputError, WorkFailed) as error:
         if "--format=json" in argv or ("--format", "json") in pairwise(argv):
             faults = {"faults": error.faults} if isinstance(error, ConfigurationError) else {}
-            _print_json({"error": str(error), **faults})
+            print_json({"error": str(error), **faults})
         raise
 
 
@@ -43,31 +46,30 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="watchlift", description="Experiment metrics for a streaming service.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    readout = _add(commands, "readout", "The decision of an experiment, and what it rests on.", _readout)
+    readout = add_command(
+        commands, "readout", "The decision of an experiment, and what it rests on.", _readout
+    )
     readout.add_argument("experiment", metavar="EXPERIMENT")
     readout.add_argument("--day", type=parse_day, help="analysis day, YYYY-MM-DD (default: the latest)")
 
-    _add(commands, "validate", "Check the whole configuration and name every fault.", _validate)
+    add_command(commands, "validate", "Check the whole configuration and name every fault.", _validate)
 
-    bucket = _add(
+    bucket = add_command(
         commands, "bucket", "The bucket and the arm of units, as every service computes them.", _bucket
     )
     salt = bucket.add_mutually_exclusive_group(required=True)
     salt.add_argument("--salt", help="salt of a layer or of arms; the arm is then not known")
     salt.add_argument("--experiment", help="experiment whose arms to give")
     bucket.add_argument("ids", nargs="+", type=_unit_id, metavar="ID")
+
+    planning.add_commands(commands)
+    numbers.add_commands(commands)
     return parser
 
 
-def _add(commands: Any, name: str, description: str, command: Callable[..., None]) -> argparse.ArgumentParser:
-    # add_help=False: the parent, with the options of every job, brings its own --help.
-    parents = [job_parser(description)]
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=description, description=description, parents=parents, add_help=False
-    )
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
-    parser.set_defaults(command=command)
-    return parser
+def _plain(word: str) -> str:
+    """-1e-05 as -0.00001: argparse takes the first for an option and the second for a number."""
+    return f"{Decimal(word):f}" if _NEGATIVE_SCIENTIFIC.fullmatch(word) else word
 
 
 def _readout(arguments: argparse.Namespace) -> None:
@@ -88,10 +90,10 @@ def _readout(arguments: argparse.Namespace) -> None:
         )
     readout = build_readout(experiment, project.catalogue, day, readout_rows_of(project, experiment, day))
     if arguments.format == "json":
-        _print_json(document(readout))
+        print_json(document(readout))
         return
     page = readout_files(project.data_dir, experiment.id, day).page
-    _print_text(render_text(readout) + (f"\nPAGE: {page}\n" if page.is_file() else ""))
+    print_text(render_text(readout) + (f"\nPAGE: {page}\n" if page.is_file() else ""))
 
 
 def _validate(arguments: argparse.Namespace) -> None:
@@ -99,10 +101,10 @@ def _validate(arguments: argparse.Namespace) -> None:
 
     faults = faults_of(arguments.conf_dir, arguments.data_dir)
     if not faults:
-        _print(arguments, {"faults": []}, f"{arguments.conf_dir}: no faults\n")
+        print_answer(arguments, {"faults": []}, f"{arguments.conf_dir}: no faults\n")
         return
     if arguments.format == "text":
-        _print_text("".join(f"{fault}\n" for fault in faults))
+        print_text("".join(f"{fault}\n" for fault in faults))
     raise FaultsFound(arguments.conf_dir, faults)
 
 
@@ -119,7 +121,9 @@ def _bucket(arguments: argparse.Namespace) -> None:
     for unit_id in arguments.ids:
         number = bucket(salt, unit_id)
         rows.append({"id": unit_id, "bucket": number, "arm": arm_of(number, shares) if shares else None})
-    _print(arguments, rows, "".join(f"{row['id']}\t{row['bucket']}\t{row['arm'] or '-'}\n" for row in rows))
+    print_answer(
+        arguments, rows, "".join(f"{row['id']}\t{row['bucket']}\t{row['arm'] or '-'}\n" for row in rows)
+    )
 
 
 def _unit_id(text: str) -> int:
@@ -130,23 +134,6 @@ def _unit_id(text: str) -> int:
     if not -_LARGEST_ID <= unit_id < _LARGEST_ID:
         raise argparse.ArgumentTypeError(f"id {text} does not fit into 64 bits; ids are BIGINT")
     return unit_id
-
-
-def _print(arguments: argparse.Namespace, value: Any, text: str) -> None:
-    if arguments.format == "json":
-        _print_json(value)
-    else:
-        _print_text(text)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, allow_nan=False))
-
-
-def _print_text(text: str) -> None:
-    # A terminal that cannot show a minus sign or a dash shows '?' instead of failing.
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
-    sys.stdout.write(text)
 
 
 if __name__ == "__main__":

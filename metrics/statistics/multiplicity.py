@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+from scipy.special import stdtrit
 from statsmodels.stats.multitest import multipletests
 
 from metrics.configuration.catalogue import Catalogue
@@ -34,6 +35,22 @@ def adjust(method: str, p_values: Sequence[float]) -> list[float]:
         return []
     adjusted = multipletests(p_values, method=_STATSMODELS_NAMES[method])[1]
     return [float(min(p_value, 1.0)) for p_value in adjusted]
+
+
+def bonferroni_interval(
+    effect: float, std_error: float, df: float, alpha: float, family_size: int
+) -> tuple[float, float]:
+    """One of `family_size` intervals that all hold at once with 1 - alpha: each at 1 - alpha / family_size, by t(df).
+
+    It leaves out 0 exactly where the p-value adjusted by bonferroni is below alpha. The step-wise methods (holm,
+    hochberg, hommel) and those for the false discovery rate (bh, by) have no such intervals.
+    """
+    if family_size < 1:
+        raise InputError(f"family size is {family_size}; expected 1 or more")
+    if not 0 < alpha < 1:
+        raise InputError(f"alpha is {alpha}; expected above 0 and below 1")
+    reach = std_error * float(stdtrit(df, 1 - alpha / family_size / 2))
+    return effect - reach, effect + reach
 
 
 def with_adjusted_p_values(

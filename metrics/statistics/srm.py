@@ -35,9 +35,10 @@ class SrmTest:
 def srm_test(counts: Sequence[int], shares: Sequence[float], prior_k: float = PRIOR_K) -> SrmTest:
     """Test counts by arm against planned shares, which are scaled to add up to 1.
 
-    Raises InputError on fewer than two arms, negative counts, shares that are not positive, or no units.
+    Raises InputError on fewer than two arms, negative counts, shares or a prior_k that are not positive, or no
+    units.
     """
-    _check(counts, shares)
+    _check(counts, shares, prior_k)
     observed = np.asarray(counts, dtype=np.float64)
     planned = np.asarray(shares, dtype=np.float64) / math.fsum(shares)
     expected = observed.sum() * planned
@@ -99,7 +100,7 @@ def _log_upper_gamma(a: float, x: float) -> float:
     return float(-x + a * math.log(x) - gammaln(a) + math.log(fraction))
 
 
-def _check(counts: Sequence[int], shares: Sequence[float]) -> None:
+def _check(counts: Sequence[int], shares: Sequence[float], prior_k: float) -> None:
     if len(counts) != len(shares) or len(counts) < 2:
         raise InputError(
             f"{len(counts)} counts and {len(shares)} shares; give one of each for two or more arms"
@@ -108,3 +109,5 @@ def _check(counts: Sequence[int], shares: Sequence[float]) -> None:
         raise InputError(f"counts are {list(counts)}; expected none negative and at least one unit")
     if min(shares) <= 0:
         raise InputError(f"shares are {list(shares)}; each must be above 0")
+    if not 0 < prior_k < math.inf:
+        raise InputError(f"prior k is {prior_k}; expected a positive number")

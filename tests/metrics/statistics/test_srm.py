@@ -80,3 +80,9 @@ def test_e_bh_by_hand() -> None:
 def test_impossible_input_is_refused(counts: list[int], shares: list[float]) -> None:
     with pytest.raises(InputError):
         srm_test(counts, shares)
+
+
+@pytest.mark.parametrize("prior_k", [0.0, -1.0, math.nan, math.inf])
+def test_a_prior_needs_weight(prior_k: float) -> None:
+    with pytest.raises(InputError, match="prior k"):
+        srm_test([1, 2], [0.5, 0.5], prior_k)
