@@ -1,4 +1,4 @@
-"""The console command `watchlift`: what a person asks of the results and the configuration, without Spark."""
+"""The console command `watchlift`: results, configuration and numbers for people and programs; only analyze has Spark."""
 
 import argparse
 import re
@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from jobs.arguments import Parser, WorkFailed, parse_day, run
-from jobs.commands import numbers, planning
+from jobs.commands import analyze, numbers, planning
 from jobs.commands.common import add_command, print_answer, print_json, print_text
 from metrics.errors import ConfigurationError, InputError
 
@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     salt.add_argument("--experiment", help="experiment whose arms to give")
     bucket.add_argument("ids", nargs="+", type=_unit_id, metavar="ID")
 
+    analyze.add_commands(commands)
     planning.add_commands(commands)
     numbers.add_commands(commands)
     return parser

@@ -1,6 +1,7 @@
 """The only place that builds a Spark session. Sizes come from conf/spark/*.conf; what results rest on is set here,
 but for how landing files are cut (jobs/landing.py)."""
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,6 +23,9 @@ def spark_session(name: str) -> Iterator[SparkSession]:
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
+    # What is loaded by now stays to the end, so that collections need not look at it: statsmodels asks for one, a tenth
+    # of a second each, whenever it adjusts p-values.
+    gc.freeze()
     try:
         yield spark
     finally:

@@ -13,7 +13,7 @@ from jobs.tables import code_version
 from metrics.configuration.units import UnitExperiment, UnitFile, raw_name
 from metrics.errors import InputError
 from metrics.readout.document import jsonable
-from metrics.rollup.units import unit_windows
+from metrics.rollup.units import typed_units, unit_windows
 from metrics.rows import Estimate, InteractionRow, SrmCheck
 from metrics.statistics.analysis import estimate
 from metrics.statistics.srm_checks import srm_checks
@@ -30,13 +30,13 @@ class UnitAnalysis:
 
 def analyze_units(spark: SparkSession, experiment: UnitExperiment, replicates: int = 0) -> UnitAnalysis:
     """Every estimate, sample-ratio check and interaction test of the file. Raises InputError for a faulty file."""
-    raw = read_units(spark, experiment.file)
-    windows = unit_windows(raw, experiment).persist()
+    typed = typed_units(read_units(spark, experiment.file), experiment).persist()
     try:
+        windows = unit_windows(typed, experiment)
         analysis = estimate(windows, experiment.design, experiment.catalogue, None, replicates=replicates)
         checks = _sample_ratios(windows, experiment)
     finally:
-        windows.unpersist()
+        typed.unpersist()
     rows = tuple(_identified(row, experiment, analysis.input_version) for row in analysis.estimates)
     return UnitAnalysis(rows, checks, analysis.interactions)
 
@@ -50,7 +50,7 @@ def read_units(spark: SparkSession, file: UnitFile) -> DataFrame:
     try:
         if file.format == "csv":
             separator = "\t" if ".tsv" in Path(file.path).suffixes else ","
-            return spark.read.csv(file.path, header=True, sep=separator, escape='"', multiLine=True)
+            return spark.read.csv(file.path, header=True, sep=separator, escape='"')
         return spark.read.format(file.format).load(file.path)
     except AnalysisException as error:
         reason = str(error).splitlines()[0]

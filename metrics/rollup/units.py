@@ -1,6 +1,6 @@
 """Rows of a user's own file of units as rows like those of profile_windows, and what forbids it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
@@ -8,30 +8,29 @@ from pyspark.sql.types import StringType
 
 from metrics.configuration.units import UnitExperiment, raw_name
 from metrics.errors import InputError
-from metrics.statistics.layout import STRATUM, UNKNOWN
+from metrics.statistics.layout import STRATUM, UNKNOWN, covariate_sources
 
 _NOTHING = ("", "na", "n/a", "nan", "null", "none")
-_TRUTHS = {"true": 1.0, "false": 0.0}
 
 
-def unit_windows(raw: DataFrame, experiment: UnitExperiment) -> DataFrame:
+def unit_windows(typed: DataFrame, experiment: UnitExperiment) -> DataFrame:
     """profile_id and household_id (texts), arm, stratum, strata and segments as texts, outcomes and covariates.
 
-    A unit without cluster, or whose cluster is null, is its own. A covariate is a number where all its values are,
-    else a text. One Spark job looks at the rows first. Raises InputError for a column that is not there, a value that
-    is no number, an arm that nobody declared, a unit without id or with two rows.
+    typed: of `typed_units`. A unit without cluster, or whose cluster is null, is its own. A covariate is a number where
+    all its values are, else a text. Spark jobs look at the rows first. Raises InputError for a value that is no number,
+    an arm that nobody declared, a unit without id or with two rows.
     """
-    _require_columns(raw, experiment)
-    facts = _looked_at(raw, experiment)
+    facts = _looked_at(typed, experiment)
     _check(facts, experiment)
+    _refuse_repeats(typed, experiment)
     design, file = experiment.design, experiment.file
     unit = F.concat(F.lit("unit:"), _text(file.unit))
     cluster = F.concat(F.lit("cluster:"), _text(file.cluster)) if file.cluster else F.lit(None)
     texts = {name: F.coalesce(_text(name), F.lit(UNKNOWN)) for name in (*design.strata, *design.segments)}
     stratum = F.concat_ws("|", *(texts[name] for name in design.strata)) if design.strata else F.lit("all")
-    numbers = {name: _number(raw, column) for name, column in file.outcomes.items()}
+    numbers = {name: _number(column) for name, column in file.outcomes.items()}
     adjusting = {
-        name: _text(raw_name(name)) if facts[f"bad {raw_name(name)}"] else _number(raw, raw_name(name))
+        name: _text(raw_name(name)) if facts[f"bad {raw_name(name)}"] else _number(raw_name(name))
         for name in _covariates(experiment)
     }
     columns = {
@@ -43,12 +42,29 @@ def unit_windows(raw: DataFrame, experiment: UnitExperiment) -> DataFrame:
         **numbers,
         **adjusting,
     }
-    return raw.select([value.alias(name) for name, value in columns.items()])
+    return typed.select([value.alias(name) for name, value in columns.items()])
+
+
+def typed_units(raw: DataFrame, experiment: UnitExperiment) -> DataFrame:
+    """Each column as a text, and those that may be numbers also as one; worth keeping while they are looked at.
+
+    Raises InputError for a column that is not there.
+    """
+    _require_columns(raw, experiment)
+    names = experiment.file.columns(experiment.design, experiment.catalogue)
+    texts = [F.col(f"`{name}`").cast("string").alias(_text_name(name)) for name in names]
+    numbers = [_read_number(raw, name).alias(_number_name(name)) for name in _numeric(experiment)]
+    return raw.select(*texts, *numbers)
+
+
+def _numeric(experiment: UnitExperiment) -> tuple[str, ...]:
+    """Raw columns of outcomes and covariates, each once."""
+    covariates = map(raw_name, _covariates(experiment))
+    return tuple(dict.fromkeys((*experiment.file.outcomes.values(), *covariates)))
 
 
 def _covariates(experiment: UnitExperiment) -> tuple[str, ...]:
-    metrics = experiment.design.metrics(experiment.catalogue)
-    return tuple(dict.fromkeys(name for metric in metrics for name in metric.covariates))
+    return covariate_sources(experiment.design, experiment.design.metrics(experiment.catalogue))
 
 
 def _require_columns(raw: DataFrame, experiment: UnitExperiment) -> None:
@@ -58,33 +74,29 @@ def _require_columns(raw: DataFrame, experiment: UnitExperiment) -> None:
             raise InputError(f"{experiment.file.path} has no column '{name}'; it has {known}")
 
 
-def _looked_at(raw: DataFrame, experiment: UnitExperiment) -> Row:
+def _looked_at(typed: DataFrame, experiment: UnitExperiment) -> Row:
     """Counts of what is wrong, each with an example; one row."""
     file, arms = experiment.file, list(experiment.design.arms)
     unknown = F.coalesce(~_text(file.arm).isin(arms), F.lit(True))
     asked: dict[str, Column] = {
-        "rows": F.count(F.lit(1)),
-        "units": F.count_distinct(_text(file.unit)),
         "without unit": F.count_if(_text(file.unit).isNull()),
         "bad arm": F.count_if(unknown),
         "example arm": F.min(F.when(unknown, F.coalesce(_text(file.arm), F.lit("null")))),
     }
-    columns = (*file.outcomes.values(), *(raw_name(name) for name in _covariates(experiment)))
-    for column in dict.fromkeys(columns):
-        broken = _is_no_number(raw, column)
+    for column in _numeric(experiment):
+        silent = F.lower(F.trim(_text(column))).isin(*_NOTHING)
+        finite = _number(column).isNotNull() & (F.abs(_number(column)) < F.lit(float("inf")))
+        broken = _text(column).isNotNull() & ~silent & ~finite
         asked[f"bad {column}"] = F.count_if(broken)
         asked[f"example {column}"] = F.min(F.when(broken, _text(column)))
     for column in _proportions(experiment):
-        value = _number(raw, column)
-        asked[f"not 0 or 1 {column}"] = F.min(F.when(~value.isin(0.0, 1.0), value))
-    return raw.agg(*(value.alias(name) for name, value in asked.items())).collect()[0]
+        asked[f"not 0 or 1 {column}"] = F.min(F.when(~_number(column).isin(0.0, 1.0), _number(column)))
+    return typed.agg(*(value.alias(name) for name, value in asked.items())).collect()[0]
 
 
 def _proportions(experiment: UnitExperiment) -> Sequence[str]:
-    metrics: Mapping[str, str] = {
-        metric.name: metric.kind for metric in experiment.design.metrics(experiment.catalogue)
-    }
-    return [column for name, column in experiment.file.outcomes.items() if metrics.get(name) == "proportion"]
+    metrics = experiment.design.metrics(experiment.catalogue)
+    return [experiment.file.outcomes[metric.name] for metric in metrics if metric.kind == "proportion"]
 
 
 def _check(facts: Row, experiment: UnitExperiment) -> None:
@@ -92,9 +104,6 @@ def _check(facts: Row, experiment: UnitExperiment) -> None:
     where = file.path
     if facts["without unit"]:
         raise InputError(f"{where}: {facts['without unit']} rows have no {file.unit}; give each unit its id")
-    if facts["units"] < facts["rows"]:
-        twice = facts["rows"] - facts["units"]
-        raise InputError(f"{where}: {twice} rows repeat a {file.unit}; give one row per unit")
     if facts["bad arm"]:
         example = facts["example arm"]
         raise InputError(
@@ -113,25 +122,37 @@ def _check(facts: Row, experiment: UnitExperiment) -> None:
             raise InputError(f"{where}: {column} is {example:g}; a proportion is 0 or 1, else use kind mean")
 
 
-def _text(name: str) -> Column:
-    return F.col(f"`{name}`").cast("string")
+def _refuse_repeats(typed: DataFrame, experiment: UnitExperiment) -> None:
+    file = experiment.file
+    repeated = typed.groupBy(_text(file.unit).alias("unit")).count().where("count > 1").limit(1).collect()
+    for row in repeated:
+        raise InputError(
+            f"{file.path}: {file.unit} '{row['unit']}' has {row['count']} rows; give one row per unit"
+        )
 
 
-def _number(raw: DataFrame, name: str) -> Column:
-    """The value as a double; texts are read as numbers or truths, and null where they say nothing."""
+def _text_name(raw: str) -> str:
+    return f"text {raw}"
+
+
+def _number_name(raw: str) -> str:
+    return f"number {raw}"
+
+
+def _text(raw: str) -> Column:
+    return F.col(f"`{_text_name(raw)}`")
+
+
+def _number(raw: str) -> Column:
+    return F.col(f"`{_number_name(raw)}`")
+
+
+def _read_number(raw: DataFrame, name: str) -> Column:
+    """The value as a double, null where it is none or not a number; texts may also be truths."""
     if not isinstance(raw.schema[name].dataType, StringType):
         value = F.col(f"`{name}`").cast("double")
         return F.when(~F.isnan(value), value)
     text = F.lower(F.trim(F.col(f"`{name}`")))
-    truth = F.coalesce(*(F.when(text == word, F.lit(value)) for word, value in _TRUTHS.items()))
-    return F.when(~text.isin(*_NOTHING), F.coalesce(truth, text.try_cast("double")))
-
-
-def _is_no_number(raw: DataFrame, name: str) -> Column:
-    """Whether a value is there and is no finite number."""
-    value = _number(raw, name)
-    infinite = F.abs(value) == F.lit(float("inf"))
-    if not isinstance(raw.schema[name].dataType, StringType):
-        return F.coalesce(infinite, F.lit(False))
-    said = ~F.lower(F.trim(F.col(f"`{name}`"))).isin(*_NOTHING)
-    return F.coalesce(said & (value.isNull() | infinite), F.lit(False))
+    value = text.try_cast("double")
+    truth = F.when(text == "true", F.lit(1.0)).when(text == "false", F.lit(0.0))
+    return F.coalesce(F.when(~F.isnan(value), value), truth)

@@ -20,7 +20,7 @@ from metrics.rows import Estimate, InteractionRow
 from metrics.statistics import estimators as e
 from metrics.statistics.basis import Basis, moments_with_status
 from metrics.statistics.cells import Cell, Plan, cell_moments
-from metrics.statistics.frame import analysis_frame, find_caps, groups_of
+from metrics.statistics.frame import analysis_frame, find_caps, groups_of, partitions_of
 from metrics.statistics.interactions import Interaction, LevelFit, LevelSums, fit_levels, interaction
 from metrics.statistics.layout import (
     ALL,
@@ -37,6 +37,7 @@ from metrics.statistics.lin import fit_lin
 from metrics.statistics.moments import FEW_HOUSEHOLDS, UNLIMITED, Moments
 from metrics.statistics.multiplicity import with_adjusted_p_values
 from metrics.statistics.ols import fit_ols
+from metrics.statistics.passes import household_rows
 from metrics.statistics.post_stratified import fit_post_stratified
 from metrics.statistics.questions import (
     SECOND_PASS,
@@ -99,27 +100,24 @@ def estimate(
     # CR2 by choice needs every household; by default only comparisons of few clusters use it.
     limit = UNLIMITED if design.vcov == "cr2" else FEW_HOUSEHOLDS
     plan = Plan(tuple(design.arms), (exposed_group(), *groups), levels, limit)
-    frame = analysis_frame(analysed, design, survey).persist()
-    try:
-        cells = cell_moments(frame, plan)
+    with household_rows(analysis_frame(analysed, design, survey), partitions_of(survey)) as rows:
+        cells = cell_moments(rows, plan)
         basis = Basis(design, catalogue, plan, groups, cells)
         regressions, interactions = _regressions(basis), _interactions(basis)
-        sums = sum_scores(frame, _open_fits(groups, regressions) | _open_fits(groups, interactions))
+        sums = sum_scores(rows, _open_fits(groups, regressions) | _open_fits(groups, interactions))
         asked = list(questions(design, catalogue, groups, basis.slices, bootstrap=replicates > 0))
         replicated = [question for question in asked if question.estimator == BOOTSTRAP]
-        results = bootstrap_results(frame, basis, replicated, replicates, seed_of(design.id, epoch))
-    finally:
-        frame.unpersist()
+        results = bootstrap_results(rows, basis, replicated, replicates, seed_of(design.id, epoch))
     results |= results_from_moments(basis)
     results |= {q: _estimated(f, sums.get(q), design) for q, f in regressions.items()}
-    rows = [
+    answers = [
         _row(question, results[question], design, cells[question.cell], analysis_day, epoch)
         for question in asked
     ]
     return Analysis(
         input_version=survey.input_version,
         moments=tuple(_moments_row(design, cell, m, analysis_day, epoch) for cell, m in cells.items()),
-        estimates=with_adjusted_p_values(rows, design, catalogue),
+        estimates=with_adjusted_p_values(answers, design, catalogue),
         interactions=tuple(
             _interaction_row(q, _tested(f, sums.get(q)), design, analysis_day, epoch)
             for q, f in interactions.items()

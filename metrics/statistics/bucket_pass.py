@@ -1,20 +1,17 @@
 """One pass over households for the bootstrap: sums of outcomes by bucket, arm and slice, in numpy per partition."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow as pa
-from pyspark import TaskContext
-from pyspark.sql import DataFrame
 
 from metrics.statistics.bootstrap import BUCKETS
-from metrics.statistics.cells import Batches, Cell, RawRows, raw_rows
+from metrics.statistics.cells import Cell
 from metrics.statistics.layout import ALL, Group, code_of
 from metrics.statistics.moments import Floats
+from metrics.statistics.passes import HouseholdRows, Kernel, RawRows
 
 BUCKET = "bucket"
-_PARTS = "cell INT, part INT, payload BINARY"
 
 
 @dataclass(frozen=True)
@@ -31,18 +28,13 @@ def outcomes_only(group: Group) -> Group:
     return replace(group, columns=tuple(c for c in group.columns if c.name in group.outcomes))
 
 
-def bucket_sums(frame: DataFrame, plan: BucketPlan) -> dict[Cell, Floats]:
-    """Sums of x = (1, outcomes) by bucket and arm, (BUCKETS, A, 1+q), of every cell that has rows.
-
-    frame: `analysis_frame` with its column `bucket`. Collects one array per cell.
-    """
-    parts = frame.mapInArrow(_kernel(plan), _PARTS)
-    rows = parts.groupBy("cell").applyInArrow(_added_up, _PARTS).collect()
+def bucket_sums(rows: HouseholdRows, plan: BucketPlan) -> dict[Cell, Floats]:
+    """Sums of x = (1, outcomes) by bucket and arm, (BUCKETS, A, 1+q), of every cell that has rows."""
     found: dict[Cell, Floats] = {}
-    for row in rows:
-        cell, _ = plan.cells[row["cell"]]
+    for position, payload in rows.summed(_kernel(plan), _added_up).items():
+        cell, _ = plan.cells[position]
         width = 1 + len(plan.groups[cell.group].columns)
-        found[cell] = np.frombuffer(row["payload"]).reshape(BUCKETS, plan.n_arms, width)
+        found[cell] = np.frombuffer(payload).reshape(BUCKETS, plan.n_arms, width)
     return found
 
 
@@ -67,25 +59,16 @@ def _sums(x: Floats, place: np.ndarray, n_arms: int) -> Floats:
     return np.column_stack([np.bincount(place, weights=x[:, j], minlength=size) for j in range(x.shape[1])])
 
 
-def _kernel(plan: BucketPlan) -> Callable[[Batches], Batches]:
-    def kernel(batches: Batches) -> Batches:
-        found = [batch for batch in batches if batch.num_rows]
-        if not found:
-            return
-        part = TaskContext.get().partitionId()  # type: ignore[union-attr]
-        for cell, sums in partition_sums(raw_rows(found), plan):
-            yield _record(cell, part, sums.tobytes())
+def _kernel(plan: BucketPlan) -> Kernel:
+    def kernel(raw: RawRows) -> Iterator[tuple[int, bytes]]:
+        for position, sums in partition_sums(raw, plan):
+            yield position, sums.tobytes()
 
     return kernel
 
 
-def _record(cell: int, part: int, payload: bytes) -> pa.RecordBatch:
-    schema = pa.schema([("cell", pa.int32()), ("part", pa.int32()), ("payload", pa.binary())])
-    return pa.RecordBatch.from_pylist([{"cell": cell, "part": part, "payload": payload}], schema)
-
-
-def _added_up(parts: pa.Table) -> pa.Table:
-    ordered: Sequence[dict[str, object]] = parts.sort_by("part").to_pylist()
-    total = sum(np.frombuffer(row["payload"]) for row in ordered)  # type: ignore[call-overload]
-    cell = int(str(ordered[0]["cell"]))
-    return pa.Table.from_batches([_record(cell, 0, np.asarray(total).tobytes())])
+def _added_up(parts: Sequence[bytes]) -> bytes:
+    total = np.frombuffer(parts[0]).copy()
+    for part in parts[1:]:
+        total += np.frombuffer(part)
+    return total.tobytes()

@@ -31,7 +31,7 @@ from metrics.statistics.survey import (
 )
 from metrics.statistics.winsorize import Cap, Request, exact_caps
 
-# What one task turns into moments at once: some 50 MB of doubles.
+# What is turned into moments at once: some 50 MB of doubles.
 ROWS_PER_PARTITION = 200_000
 
 
@@ -57,7 +57,6 @@ def analysis_frame(windows: DataFrame, design: Design, survey: Survey) -> DataFr
     numeric = numeric_covariates(windows, design, metrics)
     doubles = [known(name).alias(name) for name in dict.fromkeys((*outcomes, *numeric))]
     codes = [_position(name, levels).alias(code_of(name)) for name, levels in survey.levels.items()]
-    partitions = max(1, math.ceil(survey.n_rows / ROWS_PER_PARTITION))
     return (
         windows.select(
             F.col("household_id").alias("household"),
@@ -67,9 +66,13 @@ def analysis_frame(windows: DataFrame, design: Design, survey: Survey) -> DataFr
             *codes,
             *doubles,
         )
-        .repartition(partitions, "household")
+        .repartition(partitions_of(survey), "household")
         .sortWithinPartitions("household", "arm", "profile")
     )
+
+
+def partitions_of(survey: Survey) -> int:
+    return max(1, math.ceil(survey.n_rows / ROWS_PER_PARTITION))
 
 
 def groups_of(design: Design, survey: Survey, caps: Mapping[Cut, Cap]) -> tuple[Group, ...]:

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-from pyspark.sql import DataFrame
 
 from metrics.configuration.catalogue import Metric
 from metrics.statistics.basis import Basis, moments_with_status
@@ -14,6 +13,7 @@ from metrics.statistics.cells import Cell
 from metrics.statistics.estimators import Comparison, difference_in_means, ratio
 from metrics.statistics.layout import ALL, Group, outcome_names
 from metrics.statistics.moments import Floats
+from metrics.statistics.passes import HouseholdRows
 from metrics.statistics.questions import Question
 from metrics.statistics.results import NO_VARIANCE, OK, Result, counts_of
 
@@ -29,7 +29,7 @@ def seed_of(experiment_id: str, epoch: int) -> int:
 
 
 def bootstrap_results(
-    frame: DataFrame, basis: Basis, asked: Sequence[Question], replicates: int, seed: int
+    rows: HouseholdRows, basis: Basis, asked: Sequence[Question], replicates: int, seed: int
 ) -> dict[Question, Result]:
     """Every bootstrap question answered; one pass over the rows (none without questions)."""
     results: dict[Question, Result] = {}
@@ -43,7 +43,7 @@ def bootstrap_results(
     if not open_questions:
         return results
     plan = _plan(basis, open_questions)
-    sums = bucket_sums(frame, plan)
+    sums = bucket_sums(rows, plan)
     totals = _replicated(sums, replicates, seed)
     for question in open_questions:
         group = plan.groups[question.cell.group]

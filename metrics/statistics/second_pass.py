@@ -1,40 +1,28 @@
 """The second pass over households: sums of scores at fixed coefficients (DESIGN §2)."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
-import pyarrow as pa
-from pyspark import TaskContext
-from pyspark.sql import DataFrame
 
-from metrics.statistics.cells import Batches, RawRows, raw_rows
 from metrics.statistics.interactions import LevelFit, LevelSums, level_sums
 from metrics.statistics.layout import Group, code_of
 from metrics.statistics.moments import Floats
+from metrics.statistics.passes import HouseholdRows, Kernel, RawRows
 from metrics.statistics.regression import Fit, Rows, ScoreSums, score_sums
 
 Key = TypeVar("Key", bound=Hashable)
 AnyFit = Fit | LevelFit
 AnySums = ScoreSums | LevelSums
-_SUMS = "fit INT, part INT, sums ARRAY<DOUBLE>"
 
 
-def sum_scores(frame: DataFrame, fits: Mapping[Key, tuple[Group, AnyFit]]) -> dict[Key, AnySums]:
-    """Score sums of every fit over the rows of its group, in one pass (none without fits).
-
-    frame: `analysis_frame`. Collects a few hundred numbers per fit and partition.
-    """
+def sum_scores(rows: HouseholdRows, fits: Mapping[Key, tuple[Group, AnyFit]]) -> dict[Key, AnySums]:
+    """Score sums of every fit over the rows of its group, in one pass (none without fits or rows)."""
     if not fits:
         return {}
     ordered = list(fits.values())
-    totals: dict[int, AnySums] = {}
-    records = frame.mapInArrow(_kernel(ordered), _SUMS).collect()
-    for record in sorted(records, key=lambda record: (record["fit"], record["part"])):
-        position = record["fit"]
-        sums = _unflattened(np.array(record["sums"]), ordered[position][1])
-        totals[position] = totals[position] + sums if position in totals else sums  # type: ignore[operator]
-    return {key: totals[i] for i, key in enumerate(fits)}
+    found = rows.summed(_kernel(ordered), _adder)
+    return {key: _read(found[i], ordered[i][1]) for i, key in enumerate(fits) if i in found}
 
 
 def partition_scores(raw: RawRows, fits: Sequence[tuple[Group, AnyFit]]) -> Iterator[tuple[int, AnySums]]:
@@ -52,31 +40,34 @@ def partition_scores(raw: RawRows, fits: Sequence[tuple[Group, AnyFit]]) -> Iter
             yield position, score_sums(fit, rows) if isinstance(fit, Fit) else level_sums(fit, rows)
 
 
-def _kernel(fits: Sequence[tuple[Group, AnyFit]]) -> Callable[[Batches], Batches]:
-    def kernel(batches: Batches) -> Batches:
-        found = [batch for batch in batches if batch.num_rows]
-        if not found:
-            return
-        part = TaskContext.get().partitionId()  # type: ignore[union-attr]
-        schema = pa.schema([("fit", pa.int32()), ("part", pa.int32()), ("sums", pa.list_(pa.float64()))])
-        for position, sums in partition_scores(raw_rows(found), fits):
-            record = {"fit": position, "part": part, "sums": _flattened(sums)}
-            yield pa.RecordBatch.from_pylist([record], schema)
+def _kernel(fits: Sequence[tuple[Group, AnyFit]]) -> Kernel:
+    def kernel(raw: RawRows) -> Iterator[tuple[int, bytes]]:
+        for position, sums in partition_scores(raw, fits):
+            yield position, _flattened(sums).tobytes()
 
     return kernel
 
 
+def _adder(parts: Sequence[bytes]) -> bytes:
+    """All sums add but the first, a maximum."""
+    arrays = np.array([np.frombuffer(part) for part in parts])
+    total = arrays.sum(axis=0)
+    total[0] = arrays[:, 0].max()
+    return total.tobytes()
+
+
 def _flattened(sums: AnySums) -> Floats:
     if isinstance(sums, LevelSums):
-        return np.concatenate([[sums.n_households, sums.scale], sums.products.ravel()])
-    scalars = [sums.own, sums.own_squared, sums.overlap, sums.leverage]
-    return np.concatenate([sums.products.ravel(), scalars, sums.shared.ravel()])
+        return np.concatenate([[0.0, sums.n_households, sums.scale], sums.products.ravel()])
+    scalars = [sums.leverage, sums.own, sums.own_squared, sums.overlap]
+    return np.concatenate([scalars, sums.products.ravel(), sums.shared.ravel()])
 
 
-def _unflattened(values: Floats, fit: AnyFit) -> AnySums:
+def _read(payload: bytes, fit: AnyFit) -> AnySums:
+    values = np.frombuffer(payload)
     if isinstance(fit, LevelFit):
         size = len(fit.effects)
-        return LevelSums(round(values[0]), values[2:].reshape(size, size), float(values[1]))
+        return LevelSums(round(values[1]), values[3:].reshape(size, size), float(values[2]))
     k = len(fit.root)
-    own, own_squared, overlap, leverage = map(float, values[4:8])
-    return ScoreSums(values[:4].reshape(2, 2), own, own_squared, overlap, values[8:].reshape(k, k), leverage)
+    leverage, own, own_squared, overlap = map(float, values[:4])
+    return ScoreSums(values[4:8].reshape(2, 2), own, own_squared, overlap, values[8:].reshape(k, k), leverage)

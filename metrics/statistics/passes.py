@@ -1,0 +1,115 @@
+"""A pass over households: a numpy kernel on each partition's rows, whose payloads add up by their position.
+
+Rows of one partition are brought to the driver once (a partition holds 200,000 rows at most) and every pass is a call;
+more rows stay in Spark, and each pass is a job. The kernels, and hence the numbers, are the same.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark import TaskContext
+from pyspark.sql import DataFrame
+
+from metrics.statistics.moments import Integers
+
+_PARTS = "position INT, part INT, payload BINARY"
+_SCHEMA = pa.schema([("position", pa.int32()), ("part", pa.int32()), ("payload", pa.binary())])
+
+
+@dataclass(frozen=True, eq=False)
+class RawRows:
+    """A partition's columns as arrays of n rows, sorted by household and arm."""
+
+    columns: Mapping[str, np.ndarray]
+    household: Integers
+    arm: Integers
+
+    def __len__(self) -> int:
+        return len(self.arm)
+
+    def where(self, chosen: np.ndarray) -> "RawRows":
+        if chosen.all():
+            return self
+        columns = {name: values[chosen] for name, values in self.columns.items()}
+        return RawRows(columns, self.household[chosen], self.arm[chosen])
+
+
+# What a kernel makes of one partition: payloads by position. An adder merges payloads of one position, in order.
+Kernel = Callable[[RawRows], Iterator[tuple[int, bytes]]]
+Adder = Callable[[Sequence[bytes]], bytes]
+
+
+@dataclass(frozen=True)
+class HouseholdRows:
+    """The rows of an analysis, as `frame.analysis_frame` makes them: here, or in Spark where they are many."""
+
+    here: RawRows | None
+    in_spark: DataFrame | None
+
+    def summed(self, kernel: Kernel, add: Adder) -> dict[int, bytes]:
+        """The kernel's payloads, added up over the partitions; positions without any are absent."""
+        if self.here is not None:
+            return dict(kernel(self.here)) if len(self.here) else {}
+        assert self.in_spark is not None
+        parts = self.in_spark.mapInArrow(_on_batches(kernel), _PARTS)
+        sums = parts.groupBy("position").applyInArrow(_on_parts(add), _PARTS)
+        return {row["position"]: bytes(row["payload"]) for row in sums.collect()}
+
+
+@contextmanager
+def household_rows(frame: DataFrame, partitions: int) -> Iterator[HouseholdRows]:
+    """The rows of a frame of so many partitions, held until the last pass."""
+    if partitions == 1:
+        yield HouseholdRows(raw_rows(frame.toArrow()), None)
+        return
+    kept = frame.persist()
+    try:
+        yield HouseholdRows(None, kept)
+    finally:
+        kept.unpersist()
+
+
+def raw_rows(table: pa.Table) -> RawRows:
+    """Arrow rows of an analysis frame as arrays; null doubles become NaN."""
+    columns = {
+        name: table[name].to_numpy() for name in table.column_names if name not in ("household", "profile")
+    }
+    return RawRows(columns, _integers(table["household"]), columns["arm"].astype(np.int64))
+
+
+def _integers(ids: pa.ChunkedArray) -> Integers:
+    """Ids as integers that tell them apart; text ids become their positions in a dictionary."""
+    if not pa.types.is_integer(ids.type):
+        ids = pc.dictionary_encode(ids.combine_chunks()).indices
+    return np.asarray(ids.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _on_batches(
+    kernel: Kernel,
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        found = [batch for batch in batches if batch.num_rows]
+        if not found:
+            return
+        part = TaskContext.get().partitionId()  # type: ignore[union-attr]
+        for position, payload in kernel(raw_rows(pa.Table.from_batches(found))):
+            yield _record(position, part, payload)
+
+    return work
+
+
+def _on_parts(add: Adder) -> Callable[[pa.Table], pa.Table]:
+    def work(parts: pa.Table) -> pa.Table:
+        ordered = parts.sort_by("part").to_pylist()
+        total = add([row["payload"] for row in ordered])
+        return pa.Table.from_batches([_record(ordered[0]["position"], 0, total)])
+
+    return work
+
+
+def _record(position: int, part: int, payload: bytes) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([{"position": position, "part": part, "payload": payload}], _SCHEMA)
