@@ -19,9 +19,7 @@ def add_commands(commands: Any) -> None:
         "--shares", nargs="+", required=True, type=_share, metavar="ARM=SHARE",
         help="planned shares by arm, in any scale",
     )  # fmt: skip
-    srm.add_argument(
-        "--prior-k", type=finite, default=1000.0, help="weight of the planned shares in the prior (1000)"
-    )
+    srm.add_argument("--prior-k", type=finite, help="weight of the planned shares in the prior (1000)")
 
     adjust = add_command(commands, "adjust", "P-values adjusted for being several.", _adjust)
     adjust.add_argument("--method", required=True, help="bonferroni, holm, hochberg, hommel, bh or by")
@@ -29,12 +27,13 @@ def add_commands(commands: Any) -> None:
 
 
 def _srm(arguments: argparse.Namespace) -> None:
-    from metrics.statistics.srm import srm_test
+    from metrics.statistics.srm import PRIOR_K, srm_test
 
     counts, shares = _by_arm("--counts", arguments.counts), _by_arm("--shares", arguments.shares)
     if counts.keys() != shares.keys():
         raise InputError(f"--counts has arms {_names(counts)}, --shares {_names(shares)}; give the same arms")
-    found = srm_test(list(counts.values()), [shares[arm] for arm in counts], arguments.prior_k)
+    prior_k = PRIOR_K if arguments.prior_k is None else arguments.prior_k
+    found = srm_test(list(counts.values()), [shares[arm] for arm in counts], prior_k)
     expected = dict(zip(counts, found.expected, strict=True))
     rows = [[arm, f"{count:,}", f"{expected[arm]:,.1f}"] for arm, count in counts.items()]
     text = (

@@ -202,7 +202,7 @@ def _row(look: "Look") -> list[str]:
         interval = f"{shown(look.repeated_ci_low)} to {shown(look.repeated_ci_high)}"
     return [
         str(look.look),
-        f"{look.information_fraction:.4f}",
+        shown(look.information_fraction),
         shown(look.alpha_spent),
         "-" if look.z_boundary is None else f"{look.z_boundary:.4f}",
         shown(look.nominal_p),

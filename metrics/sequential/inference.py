@@ -28,6 +28,8 @@ from metrics.sequential.integration import (
 
 # The largest repeated p-value that is told, per side: no design has a larger alpha.
 _LARGEST_P = 0.5
+# Beyond it a drift of one standard error is no longer told from none in floating point.
+_LARGEST_STATISTIC = 1e12
 
 
 @dataclass(frozen=True)
@@ -155,14 +157,16 @@ def stage_wise(looks: Sequence[Look], statistic: float, sides: int, reference: f
 
 
 def check_statistics(looks: int, statistics: Sequence[float], std_errors: Sequence[float]) -> None:
-    """Raises InputError unless statistics are finite and no more than looks, with as many standard errors or none."""
+    """Raises InputError unless statistics are numbers, no more than looks, with as many standard errors or none."""
     if len(statistics) > looks:
         raise InputError(f"{len(statistics)} statistics for {looks} looks; give at most one for each look")
     if std_errors and len(std_errors) != len(statistics):
         raise InputError(f"{len(std_errors)} standard errors for {len(statistics)} statistics; give as many")
     for statistic in statistics:
-        if not math.isfinite(statistic):
-            raise InputError(f"statistic {statistic} is not a finite number; correct it")
+        if not abs(statistic) <= _LARGEST_STATISTIC:
+            raise InputError(
+                f"statistic {statistic} is not a z of at most {_LARGEST_STATISTIC:g}; correct it"
+            )
     for std_error in std_errors:
         if not 0 < std_error < math.inf:
             raise InputError(f"standard error {std_error} is not a positive number; correct it")
@@ -199,9 +203,8 @@ def _drift_at(p_above: Callable[[float], float], statistic: float, target: float
     reach = 5.0
     while p_above(statistic - reach) > target or p_above(statistic + reach) < target:
         reach *= 2
-    return float(
-        brentq(lambda drift: p_above(drift) - target, statistic - reach, statistic + reach, xtol=1e-12)
-    )
+    lowest, highest = statistic - reach, statistic + reach
+    return float(brentq(lambda drift: p_above(drift) - target, lowest, highest, xtol=1e-12, maxiter=500))
 
 
 def _seen_from(drift: float, look: Look, sides: int) -> Region:

@@ -111,9 +111,11 @@ def test_boundaries_for_people(text_of: Callable[[str], str]) -> None:
     text = text_of(
         "boundaries --information 0.02 0.5 1 --spending obrien_fleming --statistic 1 2 --std-error 0.2 0.1"
     )
-    assert "2          0.5000     0.003051    2.9626   0.003051  -0.09626 to 0.4963\n" in text
+    assert "2             0.5     0.003051    2.9626   0.003051  -0.09626 to 0.4963\n" in text
     assert "reject at a look where |Z| reaches the boundary; at a dash it cannot\n" in text
     assert "stopping at look 2: p-value 0.0455, estimate 0.2,\n95% interval 0.004" in text
+    one_sided = "boundaries --alpha 0.025 --sides 1 --information 1 --statistic 2 --std-error 1"
+    assert "95% interval" in text_of(one_sided)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from metrics.sequential.inference import (
     FinalInference,
     final_inference,
     repeated_p_values,
+    stage_wise,
     with_repeated_intervals,
 )
 from tests.metrics.sequential.test_boundaries import SPENDING, critical, fractions
@@ -99,7 +101,7 @@ def test_inference_rises_with_the_statistic(statistic: float, sides: int) -> Non
         assert getattr(lower, name) <= getattr(higher, name) + 1e-9
 
 
-@pytest.mark.parametrize("statistic", [-1e6, -50.0, -12.0, 50.0, 1e6])
+@pytest.mark.parametrize("statistic", [-1e12, -1e6, -50.0, -12.0, 50.0, 1e12])
 def test_extreme_statistics_are_within_reach(statistic: float) -> None:
     """One-sided and far below every boundary, inference is that of a fixed sample."""
     looks = boundaries([0.2, 0.5, 1.0], 0.025, 1, "obrien_fleming")
@@ -108,10 +110,33 @@ def test_extreme_statistics_are_within_reach(statistic: float) -> None:
     if statistic < 0:
         assert found.p_value == pytest.approx(1.0)
         assert found.median_unbiased == pytest.approx(statistic, abs=1e-8)
-        assert found.ci_high == pytest.approx(statistic + 1.959963984540054, abs=1e-8)
+        assert found.ci_high == pytest.approx(statistic + 1.959963984540054, abs=1e-8, rel=1e-15)
     else:
         assert found.p_value == pytest.approx(looks[1].alpha_spent, rel=1e-9)
         assert 0 < found.ci_low < found.ci_high < 10
+
+
+@pytest.mark.parametrize("drift", [-2.0, 0.0, 1.5])
+def test_the_point_of_view_does_not_matter(drift: float) -> None:
+    """With low boundaries, which negative statistics feel."""
+    looks = boundaries([0.1, 0.6, 1.0], 0.3, 1)
+    expected = stage_wise(looks, -0.5, 1)
+    for reference in (-0.5, -2.0, 1.0):
+        found = stage_wise(looks, -0.5, 1, reference)
+        assert found.p_above(drift) == pytest.approx(expected.p_above(drift), abs=1e-12)
+
+
+def test_the_ordering_agrees_with_simulation() -> None:
+    """Two-sided, stopped at look 2 of 3: above are those who crossed upwards at look 1, or go on and reach it."""
+    looks, statistic, drift, paths = boundaries([0.3, 0.6, 1.0]), 1.2, 0.8, 400_000
+    random = np.random.default_rng(12)
+    steps = random.standard_normal((paths, 2)) * np.sqrt([0.3, 0.3]) + 0.3 * drift / np.sqrt(0.6)
+    z = np.cumsum(steps, axis=1) / np.sqrt([0.3, 0.6])
+    boundary = critical(looks)[0]
+    expected = (z[:, 0] >= boundary) | ((np.abs(z[:, 0]) < boundary) & (z[:, 1] >= statistic))
+    order = stage_wise(looks[:2], statistic, 2)
+    assert order.p_above(drift) == pytest.approx(expected.mean(), abs=0.0024)
+    assert order.p_above(drift) + order.p_below(drift) == pytest.approx(1.0, abs=1e-12)
 
 
 def test_a_second_reading_stands_in_for_the_first() -> None:
@@ -158,6 +183,7 @@ def test_impossible_input_is_refused() -> None:
         ([1.0, 2.0, 3.0], [], "3 statistics for 2 looks"),
         ([1.0], [1.0, 1.0], "2 standard errors for 1 statistics"),
         ([float("nan")], [1.0], "statistic nan"),
+        ([1e13], [1.0], "at most 1e\\+12"),
         ([1.0], [0.0], "standard error 0.0"),
         ([], [], "no statistic given"),
     ):
