@@ -1,4 +1,4 @@
-"""The console command `watchlift`: results, configuration and numbers for people and programs; only analyze has Spark."""
+"""The console command `watchlift`: results, configuration, numbers, and (the only one with Spark) files of units."""
 
 import argparse
 import re
