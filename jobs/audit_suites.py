@@ -70,9 +70,7 @@ def _profile_windows(table: Table, project: Project) -> Suite:
     metrics = project.catalogue.metrics.values()
     outcomes = [column for metric in metrics for column in metric.outcome_columns]
     before = [f"pre_{measure}" for measure in project.catalogue.measures]
-    proportions = [
-        column for metric in metrics if metric.kind == "proportion" for column in metric.outcome_columns
-    ]
+    proportions = [column for metric in metrics if metric.is_share for column in metric.outcome_columns]
     return suites.profile_windows_suite(
         table.columns, table.key, _arms(project), (*outcomes, *before), proportions
     )

@@ -19,6 +19,7 @@ from metrics.rows import Estimate
 from metrics.statistics.analysis import Analysis, estimate
 
 log = logging.getLogger("watchlift.estimate_effects")
+REPLICATES = 10_000
 
 
 def estimate_effects(tables: Tables, days: Days) -> None:
@@ -38,7 +39,11 @@ def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: da
             f"experiment '{experiment.id}' has no profile windows for {analysis_day}; run build_profile_windows first "
             f"(windows of the last {KEPT_ANALYSIS_DAYS} analysis days are kept)"
         )
-    analysis = estimate(windows, experiment, tables.project.catalogue, analysis_day)
+    catalogue = tables.project.catalogue
+    # A quantile has no error but the bootstrap's, which then confirms the other metrics too.
+    has_quantiles = any(metric.kind == "quantile" for metric in experiment.metrics(catalogue))
+    replicates = REPLICATES if has_quantiles else 0
+    analysis = estimate(windows, experiment, catalogue, analysis_day, replicates=replicates)
     moments = [{**asdict(row), "input_version": analysis.input_version} for row in analysis.moments]
     tables.replace("moments", tables.frame("moments", moments), where)
     interactions = [asdict(row) for row in analysis.interactions]

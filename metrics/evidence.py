@@ -128,8 +128,8 @@ def gather(
 
 
 def decision_estimator(design: Design, metric: Metric) -> str:
-    if metric.kind == "ratio":
-        return "ratio"
+    if metric.kind in ("ratio", "quantile"):
+        return metric.kind
     return design.decision_estimator if design.covariates_of(metric) else "difference_in_means"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from metrics.configuration.yaml import Section, raise_faults, read_section
 
 MEASURE_KINDS = ("sum", "any")
-METRIC_KINDS = ("mean", "ratio", "proportion")
+METRIC_KINDS = ("mean", "ratio", "proportion", "retention", "quantile")
 # Fixed columns beside which measures and outcomes stand (metrics/schemas.py).
 RESERVED = {
     *("day", "experiment_id", "epoch", "analysis_day", "profile_id", "household_id", "arm", "stratum"),
@@ -32,11 +32,12 @@ class Measure:
 
 @dataclass(frozen=True)
 class Metric:
-    """A number per profile (mean, proportion) or per arm (ratio of sums) over a window of days.
+    """A number per profile (mean, proportion, retention) or per arm (ratio of sums, quantile) over a window of days.
 
-    `window` counts days from the exposure day; None runs to the analysis day. `winsorize` is the pooled
-    quantile at which the upper tail is cut. `covariates` are a unit file's own; an experiment on profiles declares one
-    list for all its metrics.
+    `window` counts days from the exposure day; None runs to the analysis day. Retention looks at one day, `day` days
+    after the exposure day, which its window ends with. `quantile` is the share of profiles below. `winsorize` is the
+    pooled quantile at which the upper tail is cut. `covariates` are a unit file's own; an experiment on profiles
+    declares one list for all its metrics.
     """
 
     name: str
@@ -51,10 +52,17 @@ class Metric:
     description: str
     owner: str
     covariates: tuple[str, ...] = ()
+    day: int | None = None
+    quantile: float | None = None
 
     @property
     def measures(self) -> tuple[str, ...]:
         return tuple(name for name in (self.measure, self.numerator, self.denominator) if name)
+
+    @property
+    def is_share(self) -> bool:
+        """Whether a profile's value is 0 or 1."""
+        return self.kind in ("proportion", "retention")
 
     @property
     def outcome_columns(self) -> tuple[str, ...]:
@@ -103,18 +111,21 @@ def _metric(name: str, section: Section, measures: Mapping[str, Measure]) -> Met
     _check_name(name, section)
     kind = section.choice("kind", METRIC_KINDS)
     is_ratio = kind == "ratio"
+    day = _return_day(section) if kind == "retention" else None
     metric = Metric(
         name=name,
         kind=kind,
         measure=None if is_ratio else section.take("measure", str),
         numerator=section.take("numerator", str) if is_ratio else None,
         denominator=section.take("denominator", str) if is_ratio else None,
-        window=_window(section),
-        winsorize=None if is_ratio else section.take("winsorize", float, None),
+        window=_window(section) if day is None else day + 1,
+        winsorize=read_winsorize(section),
         unit=section.take("unit", str, ""),
         better=section.choice("better", ("higher", "lower")),
         description=section.take("description", str, ""),
         owner=section.take("owner", str, ""),
+        day=day,
+        quantile=read_quantile(section) if kind == "quantile" else None,
     )
     _check_metric(metric, section, measures)
     section.finish()
@@ -132,18 +143,39 @@ def _window(section: Section) -> int | None:
     return None
 
 
+def _return_day(section: Section) -> int:
+    day = section.take("day", int)
+    if day is not None and day < 1:
+        section.fault("day", f"is {day}; expected days after the exposure day, from 1")
+    return day or 1
+
+
+def read_winsorize(section: Section) -> float | None:
+    """The quantile at which a metric is cut, None where it is not."""
+    winsorize: float | None = section.take("winsorize", float, None)
+    if winsorize is not None and not 0.5 < winsorize < 1:
+        section.fault("winsorize", f"is {winsorize}; expected a quantile between 0.5 and 1, such as 0.995")
+    return winsorize
+
+
+def read_quantile(section: Section) -> float:
+    """Which quantile of profiles a metric is."""
+    if "winsorize" in section.values:
+        section.fault("winsorize", "changes nothing about a quantile; leave it out")
+    quantile = section.take("quantile", float)
+    if quantile is not None and not 0 < quantile < 1:
+        section.fault("quantile", f"is {quantile}; expected between 0 and 1, such as 0.5 for the median")
+    return float(quantile or 0.5)
+
+
 def _check_metric(metric: Metric, section: Section, measures: Mapping[str, Measure]) -> None:
     for name in metric.measures:
         if name not in measures:
             section.fault("", f"uses measure '{name}', which is not under measures; add it there")
-        elif metric.kind == "proportion" and measures[name].kind != "any":
+        elif metric.is_share and measures[name].kind != "any":
             section.fault(
-                "measure", f"'{name}' is of kind {measures[name].kind}; a proportion needs kind any"
+                "measure", f"'{name}' is of kind {measures[name].kind}; a {metric.kind} needs kind any"
             )
-    if metric.winsorize is not None and not 0.5 < metric.winsorize < 1:
-        section.fault(
-            "winsorize", f"is {metric.winsorize}; expected a quantile between 0.5 and 1, such as 0.995"
-        )
 
 
 def _check_name(name: str, section: Section) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from metrics.configuration.catalogue import Catalogue, Metric
+from metrics.configuration.catalogue import Catalogue, Metric, read_quantile, read_winsorize
 from metrics.configuration.design import (
     VCOVS,
     Design,
@@ -19,7 +19,7 @@ from metrics.configuration.design import (
 from metrics.configuration.yaml import Section, raise_faults, read_section
 
 FORMATS = ("csv", "parquet", "delta")
-KINDS = ("mean", "ratio", "proportion")
+KINDS = ("mean", "ratio", "proportion", "retention", "quantile")
 # Keys of an experiment on profiles that say nothing about a file which is already there.
 _ELSEWHERE = ("owner", "hypothesis", "layer", "start", "enrollment_days", "sequential", "rollout")
 
@@ -139,22 +139,21 @@ def _columns(section: Section) -> tuple[dict[str, Metric], dict[str, str]]:
 
 
 def _metric(name: str, section: Section) -> Metric:
-    winsorize = section.take("winsorize", float, None)
-    if winsorize is not None and not 0.5 < winsorize < 1:
-        section.fault("winsorize", f"is {winsorize}; expected a quantile between 0.5 and 1, such as 0.995")
+    kind = section.choice("kind", KINDS)
     return Metric(
         name=name,
-        kind=section.choice("kind", KINDS),
+        kind=kind,
         measure=None,
         numerator=None,
         denominator=None,
         window=None,
-        winsorize=winsorize,
+        winsorize=read_winsorize(section),
         unit=section.take("unit", str, ""),
         better=section.choice("better", ("higher", "lower"), "higher"),
         description=section.take("description", str, ""),
         owner=section.take("owner", str, ""),
         covariates=tuple(map(covariate_name, section.texts("covariates", []))),
+        quantile=read_quantile(section) if kind == "quantile" else None,
     )
 
 

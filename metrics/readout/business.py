@@ -57,12 +57,15 @@ def business_terms(
 ) -> tuple[BusinessTerm, ...]:
     """One term per metric and arm with an interval: effect × population per week, or per 10,000 of a ratio's base.
 
-    Without a count of the population, totals are per 1,000 profiles.
+    Without a count of the population, totals are per 1,000 profiles. Quantiles have no totals.
     """
     return tuple(
         _term(row, _scale(catalogue.metrics[row.metric], population), 1 - experiment.alpha)
         for row in rows.values()
-        if row.effect is not None and row.ci_low is not None and row.ci_high is not None
+        if catalogue.metrics[row.metric].kind != "quantile"
+        and row.effect is not None
+        and row.ci_low is not None
+        and row.ci_high is not None
     )
 
 
@@ -75,7 +78,7 @@ def _scale(metric: Metric, population: int | None) -> _Scale:
     basis = (
         f"per {profiles:,} profiles" if population is None else f"at full rollout to {profiles:,} profiles"
     )
-    if metric.kind == "proportion":
+    if metric.is_share:
         return _Scale(profiles, f"{_words(metric.measure)} profiles", "", basis)
     if metric.window is None:
         return _Scale(profiles, _words(metric.measure), " since exposure", basis)

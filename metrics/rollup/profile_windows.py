@@ -77,14 +77,21 @@ def _window_sums(experiment: Experiment, catalogue: Catalogue) -> dict[str, Colu
     """Each outcome and covariate column of the experiment as an aggregate over `_by_offset` rows."""
     sums: dict[str, Column] = {}
     for metric in experiment.metrics(catalogue):
-        last = F.lit(True) if metric.window is None else F.col(_OFFSET) < metric.window
         for column, measure in zip(metric.outcome_columns, metric.measures, strict=True):
-            sums[column] = _over(measure, catalogue, (F.col(_OFFSET) >= 0) & last)
+            sums[column] = _over(measure, catalogue, _in_window(metric))
     if experiment.covariates:
         before = (F.col(_OFFSET) < 0) & (F.col(_OFFSET) >= -experiment.covariates.days)
         for measure in experiment.covariates.measures:
             sums[f"pre_{measure}"] = _over(measure, catalogue, before)
     return sums
+
+
+def _in_window(metric: Metric) -> Column:
+    """The days that a metric looks at, by their offset from the exposure day."""
+    offset = F.col(_OFFSET)
+    if metric.day is not None:
+        return offset == metric.day
+    return (offset >= 0) if metric.window is None else (offset >= 0) & (offset < metric.window)
 
 
 def _over(measure: str, catalogue: Catalogue, inside: Column) -> Column:

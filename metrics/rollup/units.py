@@ -96,7 +96,7 @@ def _looked_at(typed: DataFrame, experiment: UnitExperiment) -> Row:
 
 def _proportions(experiment: UnitExperiment) -> Sequence[str]:
     metrics = experiment.design.metrics(experiment.catalogue)
-    return [experiment.file.outcomes[metric.name] for metric in metrics if metric.kind == "proportion"]
+    return [experiment.file.outcomes[metric.name] for metric in metrics if metric.is_share]
 
 
 def _check(facts: Row, experiment: UnitExperiment) -> None:

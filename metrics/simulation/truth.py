@@ -103,7 +103,12 @@ def _life(experiment: Experiment) -> Column:
 
 def _cut(windows: DataFrame, metrics: Sequence[Metric]) -> DataFrame:
     """Winsorized outcomes cut at their factual quantile: exact, inverse CDF (Hyndman–Fan type 1)."""
-    winsorized = {metric.name: metric.winsorize for metric in metrics if metric.winsorize is not None}
+    winsorized = {
+        name: metric.winsorize
+        for metric in metrics
+        if metric.winsorize is not None
+        for name in metric.outcome_columns
+    }
     if not winsorized:
         return windows
     thresholds = [
@@ -136,8 +141,11 @@ def _mean(metric: Metric) -> Column:
     numerator, denominator = metric.outcome_columns[0], metric.outcome_columns[-1]
     n_profiles = F.count(numerator)
     divisor = F.sum(denominator) if metric.kind == "ratio" else n_profiles
+    value = F.try_divide(F.sum(numerator), divisor)
+    if metric.quantile is not None:
+        value = F.expr(f"percentile_disc({metric.quantile!r}D) WITHIN GROUP (ORDER BY {numerator})")
     return F.struct(
         F.lit(metric.name).alias("metric"),
-        F.try_divide(F.sum(numerator), divisor).alias("mean"),
+        value.alias("mean"),
         n_profiles.alias("n_profiles"),
     )

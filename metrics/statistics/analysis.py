@@ -40,6 +40,7 @@ from metrics.statistics.ols import fit_ols
 from metrics.statistics.passes import household_rows
 from metrics.statistics.post_stratified import fit_post_stratified
 from metrics.statistics.questions import (
+    REPLICATED,
     SECOND_PASS,
     InteractionQuestion,
     Question,
@@ -48,7 +49,7 @@ from metrics.statistics.questions import (
     questions,
 )
 from metrics.statistics.regression import Fit, ScoreSums, result_of
-from metrics.statistics.replication import BOOTSTRAP, bootstrap_results, seed_of
+from metrics.statistics.replication import bootstrap_results, seed_of
 from metrics.statistics.results import OK, Result, counts_of
 from metrics.statistics.second_pass import AnyFit, AnySums, sum_scores
 from metrics.statistics.survey import take_survey
@@ -106,7 +107,7 @@ def estimate(
         regressions, interactions = _regressions(basis), _interactions(basis)
         sums = sum_scores(rows, _open_fits(groups, regressions) | _open_fits(groups, interactions))
         asked = list(questions(design, catalogue, groups, basis.slices, bootstrap=replicates > 0))
-        replicated = [question for question in asked if question.estimator == BOOTSTRAP]
+        replicated = [question for question in asked if question.estimator in REPLICATED]
         results = bootstrap_results(rows, basis, replicated, replicates, seed_of(design.id, epoch))
     results |= results_from_moments(basis)
     results |= {q: _estimated(f, sums.get(q), design) for q, f in regressions.items()}

@@ -10,6 +10,7 @@ from metrics.statistics.layout import ALL, Group
 
 # Their errors take a second pass over the rows, so they are for everybody together only.
 SECOND_PASS = ("ols", "lin", "post_stratified")
+REPLICATED = ("bootstrap", "quantile")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def questions(
         for segment, value in slices:
             cell = Cell(home[metric.name].name, segment, value)
             for arm in range(1, len(design.arms)):
-                replicated = ("bootstrap",) if bootstrap else ()
+                replicated = ("quantile" if metric.kind == "quantile" else "bootstrap",) if bootstrap else ()
                 for estimator in (*estimators_of(metric, design, segment), *replicated):
                     yield Question(metric.name, estimator, cell, arm)
 
@@ -56,13 +57,15 @@ def interaction_questions(
     """Every metric x segmentation x arm."""
     home = homes(groups)
     for metric in design.metrics(catalogue):
-        for segment in segments:
+        for segment in segments if metric.kind != "quantile" else ():
             for arm in range(1, len(design.arms)):
                 yield InteractionQuestion(metric.name, home[metric.name].name, segment, arm)
 
 
 def estimators_of(metric: Metric, design: Design, segment: str) -> tuple[str, ...]:
     adjusted = bool(design.covariates_of(metric))
+    if metric.kind == "quantile":
+        return ()  # only by the bootstrap
     if metric.kind == "ratio":
         return ("ratio", "ratio_cuped") if adjusted else ("ratio",)
     estimators = ("difference_in_means", "cuped") if adjusted else ("difference_in_means",)

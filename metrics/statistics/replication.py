@@ -14,6 +14,7 @@ from metrics.statistics.estimators import Comparison, difference_in_means, ratio
 from metrics.statistics.layout import ALL, Group, outcome_names
 from metrics.statistics.moments import Floats
 from metrics.statistics.passes import HouseholdRows
+from metrics.statistics.quantile import Slice, count_slices, replicate_quantiles
 from metrics.statistics.questions import Question
 from metrics.statistics.results import NO_VARIANCE, OK, Result, counts_of
 
@@ -40,15 +41,52 @@ def bootstrap_results(
             open_questions.append(question)
         else:
             results[question] = Result(status, counts_of(moments, question.arm))
-    if not open_questions:
+    quantiles = [question for question in open_questions if question.estimator == "quantile"]
+    plain = [question for question in open_questions if question.estimator != "quantile"]
+    results |= quantile_results(rows, basis, quantiles, replicates, seed)
+    if not plain:
         return results
-    plan = _plan(basis, open_questions)
-    sums = bucket_sums(rows, plan)
-    totals = _replicated(sums, replicates, seed)
-    for question in open_questions:
+    plan = _plan(basis, plain)
+    totals = _replicated(bucket_sums(rows, plan), replicates, seed)
+    for question in plain:
         group = plan.groups[question.cell.group]
         results[question] = _result(question, basis, group, totals[question.cell])
     return results
+
+
+def quantile_results(
+    rows: HouseholdRows, basis: Basis, asked: Sequence[Question], replicates: int, seed: int
+) -> dict[Question, Result]:
+    """Differences of the arms' quantiles; two passes over the rows (none without questions)."""
+    needed = {
+        question: (_slice(question, basis, 0), _slice(question, basis, question.arm)) for question in asked
+    }
+    slices = list(dict.fromkeys(slice_ for pair in needed.values() for slice_ in pair))
+    counts = count_slices(rows, slices)
+    replicated = {
+        slice_: replicate_quantiles(found, slice_.probability, seed, replicates)
+        for slice_, found in counts.items()
+    }
+    results = {}
+    for question, (control, arm) in needed.items():
+        values = [counts[slice_].quantile(slice_.probability) for slice_ in (control, arm)]
+        plain = Result(
+            OK,
+            counts_of(basis.cells[question.cell], question.arm),
+            control_mean=values[0],
+            arm_mean=values[1],
+            effect=values[1] - values[0],
+            relative_effect=values[1] / values[0] - 1 if values[0] else None,
+        )
+        results[question] = _with_intervals(plain, replicated[control], replicated[arm], basis.design.alpha)
+    return results
+
+
+def _slice(question: Question, basis: Basis, arm: int) -> Slice:
+    metric = basis.catalogue.metrics[question.metric]
+    group = next(group for group in basis.groups if group.name == question.cell.group)
+    level = _level(question.cell, basis)
+    return Slice(metric.outcome_columns[0], question.cell, level, arm, metric.quantile or 0.5, group)
 
 
 def _plan(basis: Basis, asked: Sequence[Question]) -> BucketPlan:
@@ -86,7 +124,11 @@ def _result(question: Question, basis: Basis, group: Group, totals: Floats) -> R
     if plain.status != OK:
         return plain
     control, arm = (_arm_values(metric, group, totals[:, position]) for position in (0, question.arm))
-    level = basis.design.alpha
+    return _with_intervals(plain, control, arm, basis.design.alpha)
+
+
+def _with_intervals(plain: Result, control: Floats, arm: Floats, level: float) -> Result:
+    """The point estimates with the spread (R,) of both arms' replicates."""
     effect = interval_of(arm - control, level)
     if effect is None or effect.std_error == 0:
         return Result(NO_VARIANCE, plain.counts)

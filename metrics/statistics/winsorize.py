@@ -13,14 +13,14 @@ from metrics.statistics.moments import Floats
 # percentile_approx is off by at most n / accuracy ranks; the bracket reaches twice as far.
 BRACKET_ACCURACY = 10_000
 # What R allows for: 0.995 * 200 counts as exactly 199.
-_FUZZ = 4 * 2.0**-52
+FUZZ = 4 * 2.0**-52
 # Beyond this many digits the order of summation shows.
 _SIGNIFICANT_DIGITS = 12
 
 
 def quantile_rank(n: int, probability: float) -> int:
     """Which of n sorted values, from 1, is the quantile: the smallest with at least n p values up to it."""
-    return min(max(math.ceil(n * probability * (1 - _FUZZ)), 1), n)
+    return min(max(math.ceil(n * probability * (1 - FUZZ)), 1), n)
 
 
 def type1_quantile(values: Floats, probability: float) -> float:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
@@ -28,6 +29,7 @@ source:
     capped: {kind: mean, column: y_watch, winsorize: 0.995}
     converted: {kind: proportion}
     rebuffer: {kind: ratio, numerator: rebuffer_seconds, denominator: watch_seconds}
+    watch_p75: {kind: quantile, column: y_watch, quantile: 0.75}
 arms: {control: 0.5, treatment: 0.5}
 strata: [region, device]
 segments: [segment]
@@ -131,6 +133,36 @@ def test_bootstrap_rows_stand_beside_the_closed_form(analysis: UnitAnalysis) -> 
             assert found.std_error == pytest.approx(plain.std_error, rel=0.2)
             assert (found.ci_low or 0) < (found.effect or 0) < (found.ci_high or 0)
             assert (found.df, found.statistic, found.vcov) == (None, None, "bootstrap")
+
+
+def test_quantiles_are_exact_and_their_spread_is_that_of_resampled_households(
+    analysis: UnitAnalysis, shared: Path
+) -> None:
+    rows = pd.read_csv(shared / "reference" / "profiles.csv")
+    for value in ("all", "mid"):
+        cell = rows if value == "all" else rows[rows["segment"] == value]
+        arms = {arm: own["y_watch"].to_numpy() for arm, own in cell.groupby("arm")}
+        quantiles = {arm: np.quantile(own, 0.75, method="inverted_cdf") for arm, own in arms.items()}
+        found = row(analysis, "watch_p75", "quantile", value)
+        assert (found.control_mean, found.arm_mean) == (quantiles["control"], quantiles["treatment"])
+        assert found.effect == quantiles["treatment"] - quantiles["control"]
+        assert found.std_error == pytest.approx(resampled_quantile_error(cell), rel=0.25)
+    assert {r.estimator for r in analysis.estimates if r.metric == "watch_p75"} == {"quantile"}
+
+
+def resampled_quantile_error(cell: pd.DataFrame, replicates: int = 200) -> float:
+    """The ordinary bootstrap over households, the long way."""
+    random = np.random.default_rng(1)
+    codes, households = pd.factorize(cell["household_id"])
+    values, treated = cell["y_watch"].to_numpy(), (cell["arm"] == "treatment").to_numpy()
+    effects = []
+    for _ in range(replicates):
+        weights = np.bincount(random.integers(0, len(households), len(households)), minlength=len(households))
+        copies = np.repeat(np.arange(len(cell)), weights[codes])
+        upper, lower = copies[treated[copies]], copies[~treated[copies]]
+        quantiles = [np.quantile(values[own], 0.75, method="inverted_cdf") for own in (upper, lower)]
+        effects.append(quantiles[0] - quantiles[1])
+    return float(np.std(effects, ddof=1))
 
 
 def test_the_document_has_the_columns_of_the_tables_and_no_nan(analysis: UnitAnalysis) -> None:

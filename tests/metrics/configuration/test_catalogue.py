@@ -39,7 +39,7 @@ def test_metrics_know_their_columns_and_maturity_group(tmp_path: Path) -> None:
         (
             "kind: mean",
             "kind: meen",
-            "metrics.plays_7d.kind: is 'meen'; expected one of mean, ratio, proportion",
+            "metrics.plays_7d.kind: is 'meen'; expected one of mean, ratio, proportion, retention, quantile",
         ),
         ("window: 7", "window: week", "window: is 'week'; expected a number of days from 1, or to_date"),
         ("winsorize: 0.99", "winsorize: 99.5", "winsorize: is 99.5; expected a quantile between 0.5 and 1"),
@@ -54,3 +54,22 @@ def test_a_fault_names_key_and_remedy(tmp_path: Path, old: str, new: str, says: 
     with pytest.raises(ConfigurationError) as caught:
         load(tmp_path, TEXT.replace(old, new))
     assert any(says in fault for fault in caught.value.faults)
+
+
+def test_retention_and_quantiles(tmp_path: Path) -> None:
+    extra = """  back: {kind: retention, measure: active, day: 7, better: higher}
+  median: {kind: quantile, measure: plays, window: 7, quantile: 0.5, better: higher}
+"""
+    text = TEXT + extra
+    metrics = load(tmp_path, text).metrics
+    assert (metrics["back"].window, metrics["back"].day, metrics["back"].is_share) == (8, 7, True)
+    assert metrics["median"].quantile == 0.5
+    for old, new, says in (
+        ("day: 7", "day: 0", "day: is 0; expected days after the exposure day"),
+        ("measure: active", "measure: plays", "a retention needs kind any"),
+        ("quantile: 0.5", "quantile: 50", "quantile: is 50; expected between 0 and 1"),
+        ("quantile: 0.5", "quantile: 0.5, winsorize: 0.9", "winsorize: changes nothing about a quantile"),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            load(tmp_path, text.replace(old, new))
+        assert any(says in fault for fault in caught.value.faults)

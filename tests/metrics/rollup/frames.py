@@ -26,6 +26,7 @@ CATALOGUE = Catalogue(
         "plays_3d": metric("plays_3d", window=3),
         "plays_to_date": metric("plays_to_date", window=None),
         "active_3d": metric("active_3d", "active", 3, "proportion"),
+        "back_on_day_2": replace(metric("back_on_day_2", "active", 3, "retention"), day=2),
         "minutes_per_play": Metric(
             "minutes_per_play", "ratio", None, "minutes", "plays", None, None, "", "higher", "", ""
         ),

@@ -45,6 +45,18 @@ def test_day_0_counts_from_the_exposure_and_the_window_ends_in_time(spark: Spark
     assert row["active_3d"] == 1
 
 
+def test_retention_looks_at_one_day_and_matures_with_it(spark: SparkSession) -> None:
+    returned = replace(
+        EXPERIMENT, primary=("back_on_day_2",), secondary=(), guardrails={}, covariates=None, strata=()
+    )
+    on_day_2 = windows(spark, [{}], {0: 1, 2: 1, 3: 1}, day_0=1.0, experiment=returned)[1]
+    assert on_day_2["back_on_day_2"] == 1
+    elsewhere = windows(spark, [{}], {0: 1, 1: 1, 3: 1}, day_0=1.0, experiment=returned)[1]
+    assert elsewhere["back_on_day_2"] == 0
+    early = START + timedelta(days=1)
+    assert windows(spark, [{}], {1: 1}, analysis_day=early, experiment=returned)[1]["back_on_day_2"] is None
+
+
 def test_a_profile_that_did_nothing_has_zeros(spark: SparkSession) -> None:
     row = windows(spark, [{}], {})[1]
     assert (row["plays_3d"], row["pre_plays"], row["active_3d"], row["plays_to_date"]) == (0, 0, 0, 0)
