@@ -5,7 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metrics.statistics.estimators import Comparison, cuped, cuped_theta, difference_in_means, ratio
+from metrics.statistics.estimators import (
+    Comparison,
+    cuped,
+    cuped_theta,
+    difference_in_means,
+    ratio,
+    ratio_cuped,
+)
 from metrics.statistics.moments import UNLIMITED, Moments
 from metrics.statistics.results import Result
 from tests.metrics.statistics.support import (
@@ -244,3 +251,48 @@ def test_a_relative_effect_needs_a_control_mean() -> None:
     result = difference_in_means(moments(rows, ["y"], shift=[0]), "y", FIRST_ARM)
     assert result.status == "ok"
     assert result.relative_effect is result.relative_ci_low is None
+
+
+def test_ratio_of_adjusted_numerator_and_denominator_the_long_way() -> None:
+    """Each less its own theta'(x - mean x) over all rows; then the delta method on household totals."""
+    rows = straddling(400)
+    x = rows[["before", "tenure"]].to_numpy()
+    centred = x - x.mean(axis=0)
+    top, bottom = (
+        rows[name].to_numpy() - centred @ np.linalg.lstsq(centred, rows[name] - rows[name].mean())[0]
+        for name in ("failures", "attempts")
+    )
+    treated = (rows["arm"] == "treatment").to_numpy()
+    ratios = [top[own].sum() / bottom[own].sum() for own in (~treated, treated)]
+    scores = np.where(treated, (top - ratios[1] * bottom) / bottom[treated].sum(), 0.0)
+    scores -= np.where(treated, 0.0, (top - ratios[0] * bottom) / bottom[~treated].sum())
+    totals = pd.Series(scores).groupby(rows["household_id"]).sum()
+    clusters = len(totals)
+    found = ratio_cuped(
+        moments(rows, ["failures", "attempts", "before", "tenure"]),
+        *("failures", "attempts"),
+        ["before", "tenure"],
+        FIRST_ARM,
+    )
+    assert found.effect == pytest.approx(ratios[1] - ratios[0], rel=1e-9)
+    assert found.std_error == pytest.approx(np.sqrt((totals**2).sum() * clusters / (clusters - 1)), rel=1e-9)
+    raw = rows.groupby("arm")[["failures", "attempts"]].sum()
+    assert found.control_mean == pytest.approx(raw["failures"].iloc[0] / raw["attempts"].iloc[0], rel=1e-12)
+    assert (found.vcov, found.df) == ("cr1", clusters - 1)
+
+
+def straddling(n: int) -> pd.DataFrame:
+    """n profiles in households of some, in either arm; failures of attempts that follow habits of before."""
+    random = np.random.default_rng(8)
+    habit = random.gamma(2, 2, n)
+    attempts = random.poisson(habit) + 1
+    return pd.DataFrame(
+        {
+            "household_id": random.integers(0, n // 2, n),
+            "arm": random.choice(["control", "treatment"], n),
+            "attempts": attempts.astype(float),
+            "failures": random.binomial(attempts, 0.2).astype(float),
+            "before": random.poisson(habit).astype(float),
+            "tenure": random.uniform(0, 90, n),
+        }
+    )

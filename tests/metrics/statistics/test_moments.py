@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from metrics.statistics.estimators import Comparison, cuped, difference_in_means
 from metrics.statistics.moments import Moments, merged
-from tests.metrics.statistics.support import moments
+from tests.metrics.statistics.support import moments, regression
 
 ARMS = ("control", "a", "b")
 COLUMNS = ["y", "x"]
@@ -107,6 +107,20 @@ def test_relabelling_arms_flips_the_sign(seed: int) -> None:
     assert there.effect == pytest.approx(-(back.effect or 0), rel=1e-12)
     assert there.std_error == pytest.approx(back.std_error, rel=1e-12)
     assert there.df == pytest.approx(back.df, rel=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**16))
+def test_a_covariate_of_pure_noise_changes_the_estimate_within_its_error(seed: int) -> None:
+    random = np.random.default_rng(seed + 1)
+    rows = random_rows(seed).assign(noise=lambda rows: random.normal(size=len(rows)))
+    held = moments(rows, ["y", "x", "noise"], ARMS)
+    covariates = (["x"], ["x", "noise"])
+    adjusted = [cuped(held, "y", names, Comparison(1)) for names in covariates]
+    interacted = [regression(rows, "y", names, Comparison(1), ARMS, estimator="lin") for names in covariates]
+    for without, with_noise in (adjusted, interacted):
+        assert abs((with_noise.effect or 0) - (without.effect or 0)) < 1.5 * (without.std_error or 0)
+        assert with_noise.std_error == pytest.approx(without.std_error, rel=0.25)
 
 
 def test_details_are_kept_for_the_arms_with_few_households_only() -> None:
