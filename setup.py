@@ -41,7 +41,7 @@ setup(
     packages=find_packages(
         include=["metrics", "metrics.*", "expectations", "expectations.*", "jobs", "jobs.*"]
     ),
-    package_data={"metrics.readout": ["templates/*.j2"]},
+    package_data={"metrics.readout": ["templates/*.j2"], "jobs": ["*.properties"]},
     install_requires=STATISTICS,
     extras_require={
         "spark": SPARK,

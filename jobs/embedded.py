@@ -15,13 +15,13 @@ from jobs.session import spark_session
 ARCHIVE = Path(sys.prefix) / "spark-classes.jsa"
 # A command is seconds of work, most of it start-up: compiling less pays. It needs room for what it compiles.
 JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -Xlog:cds=off -Xlog:cds+dynamic=off"
+QUIET = f"-Dlog4j2.configurationFile={Path(__file__).with_name('quiet.log4j2.properties')}"
 SETTINGS = {
     "spark.driver.memory": "4g",
     "spark.sql.shuffle.partitions": "4",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    "spark.log.level": "OFF",
 }
 
 
@@ -39,4 +39,5 @@ def embedded_spark(name: str) -> Iterator[SparkSession]:
 
 
 def _java_options() -> str:
-    return f"-XX:SharedArchiveFile={ARCHIVE} {JAVA}" if ARCHIVE.is_file() else JAVA
+    archive = f"-XX:SharedArchiveFile={ARCHIVE} " if ARCHIVE.is_file() else ""
+    return f"{archive}{JAVA} {QUIET}"
