@@ -35,9 +35,9 @@ class Metric:
     """A number per profile (mean, proportion, retention) or per arm (ratio of sums, quantile) over a window of days.
 
     `window` counts days from the exposure day; None runs to the analysis day. Retention looks at one day, `day` days
-    after the exposure day, which its window ends with. `quantile` is the share of profiles below. `winsorize` is the
-    pooled quantile at which the upper tail is cut. `covariates` are a unit file's own; an experiment on profiles
-    declares one list for all its metrics.
+    after the exposure day, which its window ends with. `quantile` is the share of profiles below. `winsorize` holds the
+    pooled quantiles at which its tails are cut: none, the upper one, or both. `covariates` are a unit file's own; an
+    experiment on profiles declares one list for all its metrics.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Metric:
     numerator: str | None
     denominator: str | None
     window: int | None
-    winsorize: float | None
+    winsorize: tuple[float, ...]
     unit: str
     better: str
     description: str
@@ -150,12 +150,21 @@ def _return_day(section: Section) -> int:
     return day or 1
 
 
-def read_winsorize(section: Section) -> float | None:
-    """The quantile at which a metric is cut, None where it is not."""
-    winsorize: float | None = section.take("winsorize", float, None)
-    if winsorize is not None and not 0.5 < winsorize < 1:
-        section.fault("winsorize", f"is {winsorize}; expected a quantile between 0.5 and 1, such as 0.995")
-    return winsorize
+def read_winsorize(section: Section) -> tuple[float, ...]:
+    """The quantiles at which a metric's tails are cut: none, `0.995` the upper, `[0.005, 0.995]` both."""
+    given = section.take("winsorize", (float, list), None)
+    if given is None:
+        return ()
+    quantiles = tuple(given) if isinstance(given, list) else (given,)
+    ranges = ((0, 0.5), (0.5, 1))[-len(quantiles) :]
+    numbers = len(quantiles) in (1, 2) and all(type(q) in (int, float) for q in quantiles)
+    if not numbers or not all(low < q < high for q, (low, high) in zip(quantiles, ranges, strict=True)):
+        section.fault(
+            "winsorize",
+            f"is {given}; expected a quantile between 0.5 and 1, such as 0.995, or two as [0.005, 0.995]",
+        )
+        return ()
+    return tuple(map(float, quantiles))
 
 
 def read_quantile(section: Section) -> float:

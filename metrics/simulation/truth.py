@@ -104,20 +104,23 @@ def _life(experiment: Experiment) -> Column:
 def _cut(windows: DataFrame, metrics: Sequence[Metric]) -> DataFrame:
     """Winsorized outcomes cut at their factual quantile: exact, inverse CDF (Hyndman–Fan type 1)."""
     winsorized = {
-        name: metric.winsorize
-        for metric in metrics
-        if metric.winsorize is not None
-        for name in metric.outcome_columns
+        name: metric.winsorize for metric in metrics if metric.winsorize for name in metric.outcome_columns
     }
     if not winsorized:
         return windows
     thresholds = [
-        F.expr(f"percentile_disc({p * (1 - _FUZZ)!r}D) WITHIN GROUP (ORDER BY {name})").alias(f"_cap_{name}")
-        for name, p in winsorized.items()
+        F.expr(f"percentile_disc({p * (1 - _FUZZ)!r}D) WITHIN GROUP (ORDER BY {name})").alias(f"_{p}_{name}")
+        for name, quantiles in winsorized.items()
+        for p in quantiles
     ]
     caps = windows.where(F.col("life_arm") == F.col("arm")).agg(*thresholds)
-    # `least` skips nulls, but an outcome that has not matured stays null.
-    cut = {name: F.when(F.col(name).isNotNull(), F.least(name, f"_cap_{name}")) for name in winsorized}
+    cut = {}
+    for name, quantiles in winsorized.items():
+        value = F.least(name, F.col(f"`_{quantiles[-1]}_{name}`"))
+        if len(quantiles) > 1:
+            value = F.greatest(value, F.col(f"`_{quantiles[0]}_{name}`"))
+        # `least` skips nulls, but an outcome that has not matured stays null.
+        cut[name] = F.when(F.col(name).isNotNull(), value)
     return windows.crossJoin(F.broadcast(caps)).withColumns(cut)
 
 

@@ -65,7 +65,9 @@ def partition_moments(raw: RawRows, plan: Plan) -> Iterator[tuple[int, Moments]]
 
 
 def _moments(group: Group, plan: Plan, rows: Floats, arm: Integers, household: Integers) -> Moments:
-    return moments_of(group.names, plan.arms, group.shift, group.cap, rows, arm, household, plan.detail_limit)
+    return moments_of(
+        group.names, plan.arms, group.shift, (group.floor, group.cap), rows, arm, household, plan.detail_limit
+    )
 
 
 def _empty_moments(group: Group, plan: Plan) -> Moments:

@@ -110,10 +110,23 @@ def _group(design: Design, survey: Survey, population: Population, caps: Mapping
 
 
 def _outcome(name: str, metric: Metric, population: Population, caps: Mapping[Cut, Cap]) -> ColumnRecipe:
-    cap = caps.get(Cut(population.name, metric.name, name, metric.winsorize or 0.0))
-    if cap is None:
-        return ColumnRecipe(name, name, population.means[name] or 0.0)
-    return ColumnRecipe(name, name, cap.capped_mean, cap.threshold)
+    cut = _cut(name, name, metric, population, caps)
+    return cut or ColumnRecipe(name, name, population.means[name] or 0.0)
+
+
+def _cut(
+    name: str, source: str, metric: Metric, population: Population, caps: Mapping[Cut, Cap]
+) -> ColumnRecipe | None:
+    """The column cut at the metric's quantiles, around its mean afterwards; None where it is not cut."""
+    tails = [caps.get(Cut(population.name, metric.name, source, quantile)) for quantile in metric.winsorize]
+    found = [tail for tail in tails if tail is not None]
+    if not found:
+        return None
+    upper = found[-1]
+    if len(found) == 1:
+        return ColumnRecipe(name, source, upper.capped_mean, upper.threshold)
+    lower = found[0]
+    return ColumnRecipe(name, source, upper.capped_mean + lower.shortfall, upper.threshold, lower.threshold)
 
 
 def _covariates(
@@ -122,11 +135,9 @@ def _covariates(
     """The metric's covariates in file order: means fill gaps, text becomes dummies of all levels but the first."""
     recipes: list[ColumnRecipe] = []
     for source in design.covariates_of(metric):
-        cap = caps.get(Cut(population.name, metric.name, source, metric.winsorize or 0.0))
-        if cap is not None:
-            recipes.append(
-                ColumnRecipe(capped_name(source, metric.name), source, cap.capped_mean, cap.threshold)
-            )
+        cut = _cut(capped_name(source, metric.name), source, metric, population, caps)
+        if cut is not None:
+            recipes.append(cut)
         elif source in survey.levels:
             levels = survey.levels[source]
             recipes += [ColumnRecipe(f"{source}={levels[i]}", source, level=i) for i in range(1, len(levels))]

@@ -54,7 +54,7 @@ def strata_column(design: Design, columns: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class ColumnRecipe:
-    """One column v = min(source, cap) - shift; a missing value becomes the shift, hence 0.
+    """One column v = source between floor and cap, less shift; a missing value becomes the shift, hence 0.
 
     With `level` it is instead the dummy of that position among a text column's levels.
     """
@@ -63,12 +63,13 @@ class ColumnRecipe:
     source: str
     shift: float = 0.0
     cap: float = np.inf
+    floor: float = -np.inf
     level: int | None = None
 
     def values(self, raw: Mapping[str, Floats]) -> Floats:
         if self.level is not None:
             return np.asarray(raw[code_of(self.source)] == self.level, dtype=np.float64)
-        centred = np.minimum(raw[self.source], self.cap) - self.shift
+        centred = np.clip(raw[self.source], self.floor, self.cap) - self.shift
         return np.where(np.isnan(centred), 0.0, centred)
 
 
@@ -80,6 +81,7 @@ class MissingRecipe:
     name: str = MISSING
     shift: float = 0.0
     cap: float = np.inf
+    floor: float = -np.inf
 
     def values(self, raw: Mapping[str, Floats]) -> Floats:
         missing = np.zeros(len(raw[self.sources[0]]))
@@ -114,6 +116,10 @@ class Group:
     @property
     def cap(self) -> Floats:
         return np.array([column.cap for column in self.columns], dtype=np.float64)
+
+    @property
+    def floor(self) -> Floats:
+        return np.array([column.floor for column in self.columns], dtype=np.float64)
 
     def matured(self, raw: Mapping[str, Floats], n_rows: int) -> np.ndarray:
         """Which rows belong to the population: those where every outcome is known, (n,) of bool."""

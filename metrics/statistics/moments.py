@@ -26,7 +26,7 @@ UNLIMITED = 2**62
 class Moments:
     """The moments of one cell, for A arms and p columns; `arms[0]` is the control.
 
-    shift, cap: (p,) what was subtracted from each column and where its upper tail was cut first (inf: nowhere).
+    shift: (p,) what was subtracted from each column. cap, floor: (p,) where its tails were cut first (inf: nowhere).
     row_products: (A, 1+p, 1+p). household_products: (A, 1+p, A, 1+p). household_counts: (A, A), households with rows
     in both arms, so the diagonal counts those with rows in one. details: (D, A, 1+p), z of the households that belong
     to a comparison of fewer than `detail_limit` households.
@@ -36,6 +36,7 @@ class Moments:
     arms: tuple[str, ...]
     shift: Floats
     cap: Floats
+    floor: Floats
     row_products: Floats
     household_products: Floats
     household_counts: Integers
@@ -118,6 +119,7 @@ class Moments:
             arms=arms,
             shift=flat["shift"],
             cap=flat["cap"],
+            floor=flat["floor"],
             row_products=flat["row_products"].reshape(a, width, width),
             household_products=flat["household_products"].reshape(a, width, a, width),
             household_counts=flat["household_counts"].reshape(a, a),
@@ -132,8 +134,10 @@ class Moments:
                 raise ValueError(
                     f"moments differ in {name}: {getattr(self, name)} and {getattr(other, name)}"
                 )
-        if not np.array_equal(self.cap, other.cap):
-            raise ValueError(f"moments differ in their caps: {self.cap} and {other.cap}")
+        for name in ("cap", "floor"):
+            mine, its = getattr(self, name), getattr(other, name)
+            if not np.array_equal(mine, its):
+                raise ValueError(f"moments differ in {name}: {mine} and {its}")
 
     def _without_many(self) -> Self:
         """Households stay in detail only where a comparison they belong to has few; it only ever grows."""
@@ -145,14 +149,14 @@ class Moments:
         return replace(self, details=self.details[needed])
 
 
-_ARRAYS = ("shift", "cap", "row_products", "household_products", "household_counts", "details")
+_ARRAYS = ("shift", "cap", "floor", "row_products", "household_products", "household_counts", "details")
 
 
 def moments_of(
     columns: tuple[str, ...],
     arms: tuple[str, ...],
     shift: Floats,
-    cap: Floats,
+    cut: tuple[Floats, Floats],
     rows: Floats,
     arm: Integers,
     household: Integers,
@@ -160,7 +164,8 @@ def moments_of(
 ) -> Moments:
     """Moments of rows x = (1, v), (n, 1+p), sorted by household and, within one, by arm.
 
-    arm: (n,) positions in `arms`. household: (n,) any integers that tell households apart.
+    cut: (p,) floors and (p,) caps of the columns. arm: (n,) positions in `arms`. household: (n,) any integers that
+    tell households apart.
     """
     totals = household_totals(rows, arm, household, len(arms))
     counts = totals.present.astype(np.int64).T @ totals.present.astype(np.int64)
@@ -173,7 +178,8 @@ def moments_of(
         columns=columns,
         arms=arms,
         shift=shift,
-        cap=cap,
+        cap=cut[1],
+        floor=cut[0],
         row_products=row_products,
         household_products=totals.products(),
         household_counts=counts,

@@ -92,11 +92,11 @@ def take_survey(windows: DataFrame, design: Design, groups: Groups) -> Survey:
 
 
 def cuts(design: Design, group: str, metrics: Sequence[Metric]) -> tuple[Cut, ...]:
-    """A winsorized metric's outcomes, and its own pre-period covariate, each at its own quantile."""
+    """A winsorized metric's outcomes, and its own pre-period covariate, each at its own quantiles."""
     return tuple(
-        Cut(group, metric.name, source, metric.winsorize)
+        Cut(group, metric.name, source, quantile)
         for metric in metrics
-        if metric.winsorize is not None
+        for quantile in metric.winsorize
         for source in (*outcome_names(metric), own_covariate(design, metric))
         if source is not None
     )
@@ -143,10 +143,14 @@ def _aggregates(windows: DataFrame, design: Design, groups: Groups) -> dict[tupl
             questions["mean", group, source] = F.avg(F.when(inside, known(source)))
         for cut in cuts(design, group, metrics):
             value = F.when(inside, known(cut.source))
-            questions["n_cut", group, cut.metric, cut.source] = F.count(value)
+            questions["n_cut", *_key(cut)] = F.count(value)
             sketch = F.percentile_approx(value, bracket_ranks(cut.quantile), BRACKET_ACCURACY)
-            questions["bracket", group, cut.metric, cut.source] = sketch
+            questions["bracket", *_key(cut)] = sketch
     return questions
+
+
+def _key(cut: Cut) -> tuple[str, str, str, str]:
+    return cut.group, cut.metric, cut.source, str(cut.quantile)
 
 
 def _split_by_nulls(groups: Groups, answers: Answers) -> Groups:
@@ -168,9 +172,9 @@ def _population(group: str, metrics: tuple[Metric, ...], design: Design, answers
     means = {key[2]: rounded(value) for key, value in answers.items() if key[:2] == ("mean", group)}
     brackets = {}
     for cut in cuts(design, group, metrics):
-        limits = answers["bracket", group, cut.metric, cut.source]
+        limits = answers["bracket", *_key(cut)]
         if limits is not None:
-            brackets[cut] = Bracket(answers["n_cut", group, cut.metric, cut.source], *limits)
+            brackets[cut] = Bracket(answers["n_cut", *_key(cut)], *limits)
     return Population(group, metrics, answers["n", group], answers["n_missing", group], means, brackets)
 
 

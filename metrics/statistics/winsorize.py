@@ -56,10 +56,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Cap:
-    """Where a column is cut, and its mean afterwards."""
+    """Where a column is cut, and its mean once nothing lies above.
+
+    shortfall: by how much its values fall short of the threshold in the mean, those above counting as none: what the
+    mean gains once nothing lies below.
+    """
 
     threshold: float
     capped_mean: float
+    shortfall: float
 
 
 @dataclass(frozen=True)
@@ -143,4 +148,4 @@ def _cap(request: Request, tally: _Tally) -> Cap:
     n_above = n - tally.n_below - int(tally.counts.sum())
     inside = float(np.minimum(tally.values, threshold) @ tally.counts)
     mean = (tally.sum_below + inside + n_above * threshold) / n
-    return Cap(threshold, rounded(mean) or 0.0)
+    return Cap(threshold, rounded(mean) or 0.0, rounded(threshold - mean) or 0.0)

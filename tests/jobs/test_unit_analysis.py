@@ -27,6 +27,7 @@ source:
     y_plays: {kind: mean, covariates: [pre_plays, pre_watch, tenure_days, pre_active_days]}
     y_watch: {kind: mean, covariates: [pre_plays, pre_watch, tenure_days, pre_active_days]}
     capped: {kind: mean, column: y_watch, winsorize: 0.995}
+    trimmed: {kind: mean, column: y_watch, winsorize: [0.4, 0.9]}
     converted: {kind: proportion}
     rebuffer: {kind: ratio, numerator: rebuffer_seconds, denominator: watch_seconds}
     watch_p75: {kind: quantile, column: y_watch, quantile: 0.75}
@@ -111,6 +112,16 @@ def test_capped_stratified_segments_and_ratios_are_those_of_r(analysis: UnitAnal
     assert (found.effect, found.std_error, found.relative_effect, found.relative_std_error) == pytest.approx(
         (ratio["diff"], ratio["cr1"]["se_diff"], ratio["lift"], ratio["cr1"]["se_lift"]), rel=1e-9
     )
+
+
+def test_both_tails_are_cut_at_pooled_quantiles(analysis: UnitAnalysis, shared: Path) -> None:
+    rows = pd.read_csv(shared / "reference" / "profiles.csv")
+    low, high = (np.quantile(rows["y_watch"], q, method="inverted_cdf") for q in (0.4, 0.9))
+    means = rows["y_watch"].clip(low, high).groupby(rows["arm"]).mean()
+    found = row(analysis, "trimmed", "difference_in_means")
+    assert low > rows["y_watch"].min()
+    assert found.effect == pytest.approx(means["treatment"] - means["control"], rel=1e-9)
+    assert (found.control_mean, found.winsor_threshold) == pytest.approx((means["control"], high), rel=1e-12)
 
 
 def test_interactions_and_sample_ratios_are_those_of_r(analysis: UnitAnalysis, shared: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_fault_names_key_and_remedy(tmp_path: Path, old: str, new: str, says: 
     assert any(says in fault for fault in caught.value.faults)
 
 
-def test_retention_and_quantiles(tmp_path: Path) -> None:
+def test_retention_quantiles_and_both_tails(tmp_path: Path) -> None:
     extra = """  back: {kind: retention, measure: active, day: 7, better: higher}
   median: {kind: quantile, measure: plays, window: 7, quantile: 0.5, better: higher}
 """
@@ -64,7 +64,11 @@ def test_retention_and_quantiles(tmp_path: Path) -> None:
     metrics = load(tmp_path, text).metrics
     assert (metrics["back"].window, metrics["back"].day, metrics["back"].is_share) == (8, 7, True)
     assert metrics["median"].quantile == 0.5
+    both = load(tmp_path, text.replace("winsorize: 0.99", "winsorize: [0.01, 0.99]")).metrics
+    assert (metrics["plays_7d"].winsorize, both["plays_7d"].winsorize) == ((0.99,), (0.01, 0.99))
     for old, new, says in (
+        ("winsorize: 0.99", "winsorize: [0.99, 0.01]", "winsorize: is [0.99, 0.01]; expected a quantile"),
+        ("winsorize: 0.99", "winsorize: []", "winsorize: is []; expected a quantile"),
         ("day: 7", "day: 0", "day: is 0; expected days after the exposure day"),
         ("measure: active", "measure: plays", "a retention needs kind any"),
         ("quantile: 0.5", "quantile: 50", "quantile: is 50; expected between 0 and 1"),

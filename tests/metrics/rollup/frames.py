@@ -17,7 +17,7 @@ ACTIVE = Measure("active", "count(1) > 0", "any", "")
 
 
 def metric(name: str, measure: str = "plays", window: int | None = 7, kind: str = "mean") -> Metric:
-    return Metric(name, kind, measure, None, None, window, None, "", "higher", "", "")
+    return Metric(name, kind, measure, None, None, window, (), "", "higher", "", "")
 
 
 CATALOGUE = Catalogue(
@@ -28,7 +28,7 @@ CATALOGUE = Catalogue(
         "active_3d": metric("active_3d", "active", 3, "proportion"),
         "back_on_day_2": replace(metric("back_on_day_2", "active", 3, "retention"), day=2),
         "minutes_per_play": Metric(
-            "minutes_per_play", "ratio", None, "minutes", "plays", None, None, "", "higher", "", ""
+            "minutes_per_play", "ratio", None, "minutes", "plays", None, (), "", "higher", "", ""
         ),
     },
 )

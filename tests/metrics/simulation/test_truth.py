@@ -18,7 +18,7 @@ from tests.metrics.simulation.services import CATALOGUE, EXPERIMENT, ServiceFram
 # Late enough that some profiles have matured for the 7-day windows and some have not.
 ANALYSIS_DAY = EXPERIMENT.start + timedelta(days=8)
 # At 0.995 the few profiles of a test would not be cut at all.
-WATCHED = replace(CATALOGUE.metrics["watch_minutes_7d"], winsorize=0.9)
+WATCHED = replace(CATALOGUE.metrics["watch_minutes_7d"], winsorize=(0.9,))
 CUT_AT_90 = replace(CATALOGUE, metrics={**CATALOGUE.metrics, WATCHED.name: WATCHED})
 Truth = dict[tuple[str, str, str], dict[str, Any]]
 FAULTS = Faults(crossovers=0.1, bots=0.01, late=0.1, duplicates=0.1, srm_device="tv", srm_share=0.6)

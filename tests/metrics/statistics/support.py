@@ -52,9 +52,9 @@ def moments(
     prepared = _sorted(rows, columns, arms, arm, cluster)
     centre = prepared.values.mean(axis=0) if shift is None else np.array(shift, dtype=float)
     x = np.column_stack([np.ones(len(prepared.values)), prepared.values - centre])
-    cap = np.full(len(columns), np.inf)
+    uncut = (np.full(len(columns), -np.inf), np.full(len(columns), np.inf))
     return moments_of(
-        tuple(columns), tuple(arms), centre, cap, x, prepared.arm, prepared.household, detail_limit
+        tuple(columns), tuple(arms), centre, uncut, x, prepared.arm, prepared.household, detail_limit
     )
 
 
