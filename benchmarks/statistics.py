@@ -1,0 +1,222 @@
+"""How much processor time the statistics take: profile rows to every estimate (P4), and the household bootstrap (P5).
+
+    python -m benchmarks.statistics --rows 2000000 --rounds 3
+
+Each round runs, in turn, what is measured and what it is measured against, in one Spark session that is warm after a
+first round that does not count. Processor seconds are of all processes: this one, Spark's and its Python workers'.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.embedded import embedded_spark
+from metrics.configuration.units import UnitExperiment, load_unit_experiment
+from metrics.statistics.analysis import Analysis, estimate
+
+COVARIATES = ("before_0", "before_1", "before_2", "before_3", "tenure", "device")
+SEGMENTS = {
+    "device": ("tv", "web", "mobile", "android"),
+    "region": ("eu", "us", "as"),
+    "band": ("new", "old"),
+}
+MEANS = tuple(f"mean_{i}" for i in range(8))
+_POISSON_REPLICATES = 20
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Medians over the rounds of processor and wall seconds, and the ratio of processor seconds to the baseline."""
+
+    what: str
+    cpu_seconds: float
+    wall_seconds: float
+    baseline: str
+    baseline_cpu_seconds: float
+    ratio: float
+
+
+def specification(folder: Path, replicated: bool) -> UnitExperiment:
+    """Ten metrics, one of them winsorized, six covariates and three segmentations; for the bootstrap three metrics."""
+    adjusted = f"covariates: [{', '.join(COVARIATES)}]"
+    columns = [f"    {name}: {{kind: mean, {adjusted}}}" for name in MEANS[1:]]
+    columns.append(f"    {MEANS[0]}: {{kind: mean, winsorize: 0.995, {adjusted}}}")
+    columns += [
+        f"    ratio_{i}: {{kind: ratio, numerator: mean_{i}, denominator: mean_{i + 1}}}" for i in (1, 3)
+    ]
+    if replicated:
+        columns = [f"    {name}: {{kind: mean}}" for name in MEANS[:2]] + [columns[-1]]
+    lines = [
+        "id: benchmark",
+        *(
+            "source:",
+            "  path: none",
+            "  unit: profile_id",
+            "  cluster: household_id",
+            "  arm: arm",
+            "  columns:",
+        ),
+        *columns,
+        "arms: {control: 0.5, treatment: 0.5}",
+        "" if replicated else f"segments: [{', '.join(SEGMENTS)}]",
+    ]
+    path = folder / f"{'bootstrap' if replicated else 'estimates'}.yml"
+    path.write_text("\n".join(lines))
+    return load_unit_experiment(path)
+
+
+def made_rows(spark: SparkSession, n: int, path: Path) -> DataFrame:
+    """Rows like those of profile_windows, households of 1.67 in the mean, heavy-tailed outcomes; cached as Parquet."""
+    if not path.exists():
+        base = spark.range(n).withColumn("household_id", F.floor(F.rand(1) * n * 0.9).cast("bigint"))
+        habit = -F.log(1 - F.rand(2))
+        values = {
+            **{name: F.floor(habit * (i + 1) * -F.log(1 - F.rand(10 + i))) for i, name in enumerate(MEANS)},
+            **{f"pre_before_{i}": F.floor(habit * 3 * -F.log(1 - F.rand(30 + i))) for i in range(4)},
+            "pre_tenure": F.floor(F.rand(40) * 400),
+        }
+        texts = {name: _one_of(levels, 50 + i) for i, (name, levels) in enumerate(SEGMENTS.items())}
+        rows = base.select(
+            F.col("id").alias("profile_id"),
+            "household_id",
+            F.when(F.rand(3) < 0.5, "control").otherwise("treatment").alias("arm"),
+            F.lit("all").alias("stratum"),
+            *(value.cast("double").alias(name) for name, value in values.items()),
+            *(value.alias(name) for name, value in texts.items()),
+        )
+        parts = {f"ratio_{i}_numerator": F.col(f"mean_{i}") for i in (1, 3)}
+        parts |= {f"ratio_{i}_denominator": F.col(f"mean_{i + 1}") for i in (1, 3)}
+        known = F.when(F.rand(60) > 0.1, F.col("pre_before_0"))
+        rows.withColumns({**parts, "pre_before_0": known, "pre_device": F.col("device")}).write.parquet(
+            str(path)
+        )
+    return spark.read.parquet(str(path))
+
+
+def _one_of(levels: Sequence[str], seed: int) -> Column:
+    return F.element_at(F.array(*map(F.lit, levels)), (F.floor(F.rand(seed) * len(levels)) + 1).cast("int"))
+
+
+def processor_seconds() -> float:
+    """User and system time of this process and all its children, those that have ended included."""
+    own = psutil.Process()
+    total = 0.0
+    for process in (own, *own.children(recursive=True)):
+        times = process.cpu_times()
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Processor and wall seconds."""
+    cpu, wall = processor_seconds(), time.monotonic()
+    work()
+    return processor_seconds() - cpu, time.monotonic() - wall
+
+
+def compared(
+    what: str, work: Callable[[], object], baseline: str, other: Callable[[], float], rounds: int
+) -> Measured:
+    """Medians of rounds in turn, after one that does not count. `other` gives its own processor seconds."""
+    found = [(*timed(work), other()) for _ in range(rounds + 1)][1:]
+    cpu, wall, base = (statistics.median(column) for column in zip(*found, strict=True))
+    ratio = statistics.median(each[0] / each[2] for each in found)
+    return Measured(what, cpu, wall, baseline, base, ratio)
+
+
+def poisson_seconds(n_households: int, columns: int, replicates: int) -> float:
+    """The usual way, numpy's Poisson sampler for every household: some replicates, scaled up to all."""
+    sums = np.ones((n_households, columns))
+    random = np.random.default_rng(1)
+    cpu, _ = timed(lambda: [random.poisson(1.0, n_households) @ sums for _ in range(_POISSON_REPLICATES)])
+    return cpu * replicates / _POISSON_REPLICATES
+
+
+def measure(spark: SparkSession, folder: Path, rows: int, rounds: int, replicates: int) -> list[Measured]:
+    windows = made_rows(spark, rows, folder / f"windows-{rows}.parquet")
+    whole, replicated = specification(folder, False), specification(folder, True)
+    found: dict[str, Analysis] = {}
+
+    def estimates() -> None:
+        found["all"] = estimate(windows, whole.design, whole.catalogue, None)
+
+    def bootstrap() -> None:
+        found["few"] = estimate(windows, replicated.design, replicated.catalogue, None, replicates=replicates)
+
+    def scan() -> float:
+        sums = [F.sum(name) for name, kind in windows.dtypes if kind == "double"]
+        return timed(lambda: windows.groupBy("arm").agg(*sums).collect())[0]
+
+    households = windows.select("household_id").distinct().count()
+    measured = [
+        compared(
+            f"{rows:,} profile rows to every estimate", estimates, "scan and sum of the columns", scan, rounds
+        ),
+        compared(
+            f"{replicates:,} bootstrap replicates of {households:,} households, 3 metrics, and their other estimates",
+            bootstrap,
+            "numpy's Poisson sampler for each household",
+            lambda: poisson_seconds(households, 6, replicates),
+            rounds,
+        ),
+    ]
+    check(found["all"], found["few"])
+    return measured
+
+
+def check(whole: Analysis, replicated: Analysis) -> None:
+    """Speed of wrong answers is worth nothing: every row is there, and the bootstrap has the closed form's spread."""
+    assert {row.status for row in whole.estimates} == {"ok"}
+    closed = {
+        r.metric: r.std_error for r in replicated.estimates if r.estimator in ("difference_in_means", "ratio")
+    }
+    for row in replicated.estimates:
+        if row.estimator == "bootstrap":
+            print(
+                f"{row.metric}: bootstrap / closed form = {(row.std_error or 0) / (closed[row.metric] or 1):.4f}"
+            )
+
+
+def report(measured: Sequence[Measured]) -> str:
+    lines = [
+        "| what | CPU s | wall s | against | CPU s | ratio |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {m.what} | {m.cpu_seconds:.1f} | {m.wall_seconds:.1f} | {m.baseline} "
+            f"| {m.baseline_cpu_seconds:.1f} | {m.ratio:.2f} |"
+            for m in measured
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Processor time of the statistics.")
+    parser.add_argument("--rows", type=int, default=2_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--replicates", type=int, default=10_000)
+    parser.add_argument("--folder", type=Path, help="where rows are kept (default: a temporary folder)")
+    options = parser.parse_args(argv)
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="watchlift-benchmark-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    with embedded_spark("benchmark-statistics") as spark:
+        measured = measure(spark, folder, options.rows, options.rounds, options.replicates)
+    print(report(measured))
+    print(json.dumps({"machine": platform.platform(), "measured": [asdict(each) for each in measured]}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
