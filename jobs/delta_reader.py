@@ -33,6 +33,7 @@ def readout_rows_of(project: Project, experiment: Experiment, day: date) -> Read
         truth=read_truth(project.data_dir, experiment.id),
         population=count_rows(at, "profiles"),
         analysed=_counts_by(at, "profile_windows", of_day, "arm"),
+        interactions=read_rows(at, "interactions", of_day),
     )
 
 

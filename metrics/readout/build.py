@@ -21,7 +21,7 @@ from metrics.readout.model import (
     TruthReading,
 )
 from metrics.readout.reading import Reading, read_metric, read_segment
-from metrics.rows import Estimate, QualityResult, RolloutDecision, SrmCheck, Truth, row_of
+from metrics.rows import Estimate, InteractionRow, QualityResult, RolloutDecision, SrmCheck, Truth, row_of
 
 _TENURE_ORDER = ("new", "established", "unknown")
 
@@ -34,11 +34,13 @@ def readout_rows(
     truth: Iterable[Mapping[str, Any]] = (),
     population: int | None = None,
     analysed: Mapping[str, int] | None = None,
+    interactions: Iterable[Mapping[str, Any]] = (),
 ) -> ReadoutRows:
     """Rows as the tables and the truth file give them, typed; only the latest epoch counts."""
     typed = [row_of(Estimate, row) for row in estimates]
     epoch = max((row.epoch for row in typed), default=0)
     checks = (row_of(SrmCheck, row) for row in srm_checks)
+    tests = (row_of(InteractionRow, row) for row in interactions)
     decisions = (row_of(RolloutDecision, row) for row in rollout_decisions)
     return ReadoutRows(
         estimates=tuple(row for row in typed if row.epoch == epoch),
@@ -48,6 +50,7 @@ def readout_rows(
         truth=tuple(row_of(Truth, row) for row in truth),
         population=population,
         analysed=analysed,
+        interactions=tuple(test for test in tests if test.epoch == epoch),
     )
 
 
@@ -88,6 +91,7 @@ def build_readout(
         business=business_terms(experiment, catalogue, evidence.rows, rows.population),
         metrics=_metric_readings(evidence, decision, rows.truth),
         segments=_segment_readings(evidence, rows),
+        interactions=rows.interactions,
         other_estimators=_other_estimators(evidence, rows.estimates),
         covariates=experiment.covariates.columns if experiment.covariates else (),
         srm=_srm_summary(experiment, evidence.srm),

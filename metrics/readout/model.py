@@ -7,7 +7,7 @@ from datetime import date, datetime
 from metrics.decision import Decision
 from metrics.readout.business import BusinessTerm
 from metrics.readout.reading import Reading
-from metrics.rows import Estimate, QualityResult, RolloutDecision, SrmCheck, Truth
+from metrics.rows import Estimate, InteractionRow, QualityResult, RolloutDecision, SrmCheck, Truth
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class ReadoutRows:
     truth: tuple[Truth, ...] = ()
     population: int | None = None
     analysed: Mapping[str, int] | None = None
+    interactions: tuple[InteractionRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ class Readout:
     business: tuple[BusinessTerm, ...]
     metrics: tuple[MetricReading, ...]
     segments: tuple[MetricReading, ...]
+    interactions: tuple[InteractionRow, ...]
     other_estimators: tuple[Estimate, ...]
     covariates: tuple[str, ...]
     srm: SrmSummary

@@ -70,6 +70,7 @@ def _environment() -> Environment:
         "slice_name": slice_name,
         "observed": phrases.observed,
         "detectable": phrases.detectable,
+        "differences": phrases.differences,
         "some": phrases.some,
         "interval": _interval,
         "relative": _relative,

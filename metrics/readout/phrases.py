@@ -67,5 +67,18 @@ def detectable(row: Estimate) -> str:
     return wording.percent(row.mde / abs(row.control_mean), signed=False)
 
 
+def differences(readout: Readout, metric: str) -> str:
+    """Whether a metric's effect differs between the levels of each segmentation; nothing where it was not tested."""
+    tests = [test for test in readout.interactions if test.metric == metric and test.p_value is not None]
+    if not tests:
+        return ""
+    told = [
+        f"{test.segment.replace('_', ' ')}{f' ({test.arm})' if readout.has_several_treatments else ''} "
+        f"p {wording.p_value(test.p_value)}"
+        for test in tests
+    ]
+    return f"Tests that the effect is the same at every level: {', '.join(told)}."
+
+
 def some(values: Sequence[str]) -> str:
     return ", ".join(values[:3]) + (f" and {len(values) - 3} more" if len(values) > 3 else "") or "unknown"

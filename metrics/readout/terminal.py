@@ -7,7 +7,15 @@ from typing import NamedTuple
 from metrics import wording
 from metrics.evidence import ALL
 from metrics.readout.model import MetricReading, Readout
-from metrics.readout.phrases import detectable, headline, observed, quality_sentence, some, srm_sentence
+from metrics.readout.phrases import (
+    detectable,
+    differences,
+    headline,
+    observed,
+    quality_sentence,
+    some,
+    srm_sentence,
+)
 from metrics.reasons import slice_name
 from metrics.rows import Estimate
 
@@ -143,6 +151,7 @@ def _segments(readout: Readout) -> Iterator[str]:
         f"SEGMENTS of {shown[0].estimate.metric} (DETECTABLE: the smallest change to count on finding)"
     )
     yield from _table(columns, [_segment_cells(segment, readout) for segment in shown])
+    yield from _wrap(differences(readout, shown[0].estimate.metric))
 
 
 def _segment_cells(segment: MetricReading, readout: Readout) -> list[str]:

@@ -1,6 +1,7 @@
 from datetime import timedelta
 from pathlib import Path
 
+from metrics.readout.page import render_page
 from metrics.readout.terminal import WIDTH, render_text
 from tests.metrics.readout.readouts import readout_of
 from tests.result_rows import DAY, EXPERIMENT, crash_rate, empty, estimate, srm_check, truth, usual_estimates
@@ -77,3 +78,16 @@ def test_early_business_terms_are_marked(tmp_path: Path) -> None:
     assert "IN BUSINESS TERMS (so far; not final)" in render_text(
         readout_of(tmp_path, day=day, estimates=rows)
     )
+
+
+def test_differences_between_levels_are_told_on_page_and_terminal(tmp_path: Path) -> None:
+    test = {"experiment_id": "homepage", "epoch": 0, "analysis_day": DAY, "metric": "play_starts_7d"}
+    tests = [
+        {**test, "segment": "tenure_band", "arm": "treatment", "status": "ok", "p_value": 0.0124},
+        {**test, "segment": "device", "arm": "treatment", "status": "empty_arm", "p_value": None},
+    ]
+    readout = readout_of(tmp_path, interactions=tests)
+    sentence = "Tests that the effect is the same at every level: tenure band p 0.012."
+    assert sentence in " ".join(render_text(readout).split())
+    assert sentence in render_page(readout)
+    assert "same at every level" not in render_text(readout_of(tmp_path))
