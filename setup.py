@@ -9,6 +9,7 @@ STATISTICS = [
     "statsmodels>=0.14.4,<1",
     "pandas>=2.2,<3",
     "pyarrow>=18",
+    "threadpoolctl>=3.5",
     "PyYAML>=6.0.2,<7",
 ]
 SPARK = ["pyspark==4.2.0", "delta-spark==4.4.0", "great-expectations==1.24.1"]

@@ -24,7 +24,8 @@ class LevelFit:
     """The effects of one arm in the L levels that have both arms, and how rows x = (1, v) score on them.
 
     by: the segmentation's column. levels: (M,) for each of its M levels the place among the L, or -1.
-    weights: (M, 2, 1+p) by level and arm. effects: (L,). n_rows: in those levels.
+    weights: (M, 2, 1+p) by level and arm. effects: (L,). n_rows: in those levels. scale: what the variances of the
+    effects would be without cancelling, for telling rounding from variance.
     """
 
     arm: int
@@ -33,23 +34,18 @@ class LevelFit:
     weights: Floats
     effects: Floats
     n_rows: int
+    scale: float
 
 
 @dataclass(frozen=True, eq=False)
 class LevelSums:
-    """Over disjoint sets of households these add: their number and the products (L, L) of their scores on the effects.
-
-    scale: what the products would be without cancelling, for telling rounding from variance.
-    """
+    """These add over disjoint sets of households: their number, and products (L, L) of their scores on the effects."""
 
     n_households: int
     products: Floats
-    scale: float
 
     def __add__(self, other: Self) -> "LevelSums":
-        return LevelSums(
-            self.n_households + other.n_households, self.products + other.products, self.scale + other.scale
-        )
+        return LevelSums(self.n_households + other.n_households, self.products + other.products)
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ def fit_levels(
     """
     levels = np.full(n_levels, -1)
     effects: list[float] = []
-    n_rows = 0
+    n_rows, scale = 0, 0.0
     weights = np.zeros((n_levels, 2, 0))
     for position, moments in cells.items():
         scored = _scored(moments, outcome, (0, arm))
@@ -85,9 +81,11 @@ def fit_levels(
         weights[position] = scored[1] * np.array([[-1.0], [1.0]])
         effects.append(scored[0])
         n_rows += int(moments.n_profiles[[0, arm]].sum())
+        sizes = np.sqrt(np.diagonal(moments.row_products[[0, arm]], axis1=1, axis2=2))
+        scale += float(((np.abs(scored[1]) * sizes).sum(axis=1) ** 2).sum())
     if len(effects) < 2:
         return Interaction(EMPTY_ARM)
-    return LevelFit(arm, by, levels, weights, np.array(effects), n_rows)
+    return LevelFit(arm, by, levels, weights, np.array(effects), n_rows, scale)
 
 
 def level_sums(fit: LevelFit, rows: Rows) -> LevelSums:
@@ -95,16 +93,16 @@ def level_sums(fit: LevelFit, rows: Rows) -> LevelSums:
     pair = rows.of_arms(fit.arm)
     place = fit.levels[pair.level]
     inside = place >= 0
-    x, arm, level, place = pair.x[inside], pair.arm[inside], pair.level[inside], place[inside]
-    if len(x) == 0:
-        return LevelSums(0, np.zeros((len(fit.effects), len(fit.effects))), 0.0)
-    scores = np.einsum("np,np->n", x, fit.weights[level, arm])
-    size = np.einsum("np,np->n", np.abs(x), np.abs(fit.weights[level, arm]))
-    household = pair.household[inside]
+    if not inside.any():
+        return LevelSums(0, np.zeros((len(fit.effects), len(fit.effects))))
+    read = np.flatnonzero(fit.weights.any(axis=(0, 1)))
+    by_kind = pair.x[:, read] @ fit.weights[:, :, read].reshape(-1, len(read)).T
+    scores = np.take_along_axis(by_kind, (2 * pair.level + pair.arm)[:, None], axis=1)[inside, 0]
+    household, place = pair.household[inside], place[inside]
     number = np.cumsum(np.append(True, household[1:] != household[:-1])) - 1
     shape = (int(number[-1]) + 1, len(fit.effects))
     by_household = sparse.csr_matrix((scores, (number, place)), shape=shape)
-    return LevelSums(shape[0], (by_household.T @ by_household).toarray(), float(size @ size))
+    return LevelSums(shape[0], (by_household.T @ by_household).toarray())
 
 
 def interaction(fit: LevelFit, sums: LevelSums) -> Interaction:
@@ -116,7 +114,7 @@ def interaction(fit: LevelFit, sums: LevelSums) -> Interaction:
     factor = v.cr1s_factor(sums.n_households, fit.n_rows, 2 * (q + 1)) if fit.n_rows > 2 * (q + 1) else 0.0
     covariance = factor * against_first @ sums.products @ against_first.T
     differences = against_first @ fit.effects
-    if factor == 0.0 or np.linalg.eigvalsh(covariance)[0] <= ROUNDING * factor * sums.scale:
+    if factor == 0.0 or np.linalg.eigvalsh(covariance)[0] <= ROUNDING * factor * fit.scale:
         return Interaction(NO_VARIANCE)
     statistic = float(differences @ np.linalg.solve(covariance, differences)) / q
     df2 = sums.n_households - 1

@@ -5,7 +5,7 @@ more rows stay in Spark, and each pass is a job. The kernels, and hence the numb
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark import TaskContext
 from pyspark.sql import DataFrame
+from threadpoolctl import threadpool_limits
 
 from metrics.statistics.moments import Integers
 
@@ -53,11 +54,22 @@ class HouseholdRows:
     def summed(self, kernel: Kernel, add: Adder) -> dict[int, bytes]:
         """The kernel's payloads, added up over the partitions; positions without any are absent."""
         if self.here is not None:
-            return dict(kernel(self.here)) if len(self.here) else {}
+            with one_thread():
+                return dict(kernel(self.here)) if len(self.here) else {}
         assert self.in_spark is not None
         parts = self.in_spark.mapInArrow(_on_batches(kernel), _PARTS)
         sums = parts.groupBy("position").applyInArrow(_on_parts(add), _PARTS)
         return {row["position"]: bytes(row["payload"]) for row in sums.collect()}
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Linear algebra on the caller's thread alone.
+
+    Its own threads wait for each other by spinning: with another process on the machine small products took 20 times
+    as long. Spark and Airflow are what runs things side by side.
+    """
+    limits: AbstractContextManager[object] = threadpool_limits(limits=1)
+    return limits
 
 
 @contextmanager
@@ -96,8 +108,9 @@ def _on_batches(
         if not found:
             return
         part = TaskContext.get().partitionId()  # type: ignore[union-attr]
-        for position, payload in kernel(raw_rows(pa.Table.from_batches(found))):
-            yield _record(position, part, payload)
+        with one_thread():
+            for position, payload in kernel(raw_rows(pa.Table.from_batches(found))):
+                yield _record(position, part, payload)
 
     return work
 

@@ -13,7 +13,7 @@ from metrics.statistics.cells import Cell
 from metrics.statistics.estimators import Comparison, difference_in_means, ratio
 from metrics.statistics.layout import ALL, Group, outcome_names
 from metrics.statistics.moments import Floats
-from metrics.statistics.passes import HouseholdRows
+from metrics.statistics.passes import HouseholdRows, one_thread
 from metrics.statistics.quantile import Slice, count_slices, replicate_quantiles
 from metrics.statistics.questions import Question
 from metrics.statistics.results import NO_VARIANCE, OK, Result, counts_of
@@ -47,7 +47,8 @@ def bootstrap_results(
     if not plain:
         return results
     plan = _plan(basis, plain)
-    totals = _replicated(bucket_sums(rows, plan), replicates, seed)
+    with one_thread():
+        totals = _replicated(bucket_sums(rows, plan), replicates, seed)
     for question in plain:
         group = plan.groups[question.cell.group]
         results[question] = _result(question, basis, group, totals[question.cell])
@@ -63,10 +64,11 @@ def quantile_results(
     }
     slices = list(dict.fromkeys(slice_ for pair in needed.values() for slice_ in pair))
     counts = count_slices(rows, slices)
-    replicated = {
-        slice_: replicate_quantiles(found, slice_.probability, seed, replicates)
-        for slice_, found in counts.items()
-    }
+    with one_thread():
+        replicated = {
+            slice_: replicate_quantiles(found, slice_.probability, seed, replicates)
+            for slice_, found in counts.items()
+        }
     results = {}
     for question, (control, arm) in needed.items():
         values = [counts[slice_].quantile(slice_.probability) for slice_ in (control, arm)]

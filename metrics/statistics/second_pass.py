@@ -58,7 +58,7 @@ def _adder(parts: Sequence[bytes]) -> bytes:
 
 def _flattened(sums: AnySums) -> Floats:
     if isinstance(sums, LevelSums):
-        return np.concatenate([[0.0, sums.n_households, sums.scale], sums.products.ravel()])
+        return np.concatenate([[0.0, sums.n_households], sums.products.ravel()])
     scalars = [sums.leverage, sums.own, sums.own_squared, sums.overlap]
     return np.concatenate([scalars, sums.products.ravel(), sums.shared.ravel()])
 
@@ -67,7 +67,7 @@ def _read(payload: bytes, fit: AnyFit) -> AnySums:
     values = np.frombuffer(payload)
     if isinstance(fit, LevelFit):
         size = len(fit.effects)
-        return LevelSums(round(values[1]), values[3:].reshape(size, size), float(values[2]))
+        return LevelSums(round(values[1]), values[2:].reshape(size, size))
     k = len(fit.root)
     leverage, own, own_squared, overlap = map(float, values[:4])
     return ScoreSums(values[4:8].reshape(2, 2), own, own_squared, overlap, values[8:].reshape(k, k), leverage)

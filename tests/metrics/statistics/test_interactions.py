@@ -20,7 +20,7 @@ def wald(rows: pd.DataFrame, outcome: Sequence[str], segment: str, parts: int = 
     if isinstance(fitted, Interaction):
         return fitted
     found = rows_of(rows, outcome, whole, level="code")
-    sums = LevelSums(0, np.zeros((len(fitted.effects), len(fitted.effects))), 0.0)
+    sums = LevelSums(0, np.zeros((len(fitted.effects), len(fitted.effects))))
     for part in range(parts):
         own = found.household % parts == part
         sums = sums + level_sums(
