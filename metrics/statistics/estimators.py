@@ -86,16 +86,17 @@ def _ratio_of(
     """Difference of the ratios of two row functionals' sums, beside the ratios of the raw ones."""
     counts = counts_of(moments, comparison.arm)
     sums = moments.row_products[[0, comparison.arm], 0]
-    if not (sums @ raw[1]).all() or not (sums @ fraction[1]).all():
+    raw_totals = totals_of(raw[1], sums)
+    if not raw_totals.all() or not totals_of(fraction[1], sums).all():
         # Without a denominator there is nothing to take a share of: the same as no rows.
-        return Result(EMPTY_ARM if (sums @ raw[1]).any() else NO_DATA, counts)
+        return Result(EMPTY_ARM if raw_totals.any() else NO_DATA, counts)
     scores = [_ratio_score(fraction, each) for each in sums]
     raw_control = _ratio_score(raw, sums[0])
     weights = _contrast(moments, comparison.arm, control=scores[0], arm=scores[1], raw_control=raw_control)
     covariance = v.cr0(moments, weights) * v.cr1_factor(counts.n_households)
     if _is_rounding(moments, weights):
         return Result(NO_VARIANCE, counts)
-    control_mean, arm_mean = map(float, (sums @ raw[0]) / (sums @ raw[1]))
+    control_mean, arm_mean = map(float, totals_of(raw[0], sums) / raw_totals)
     ratios = (sums @ fraction[0]) / (sums @ fraction[1])
     numbers = Numbers(
         control_mean, arm_mean, float(ratios[1] - ratios[0]), covariance, "cr1", counts.n_households - 1
@@ -148,6 +149,17 @@ def picked(moments: Moments, column: str) -> Floats:
     return row
 
 
+def totals_of(functional: Floats, sums: Floats) -> Floats:
+    """Values of a row functional on sums (..., 1+p). What is a zero but for rounding is one.
+
+    Sums are around a shift, which does not always cancel to the last digit; nothing may be divided by the rest.
+    """
+    values = sums @ functional
+    size = np.abs(sums) @ np.abs(functional)
+    totals: Floats = np.where(np.abs(values) <= ROUNDING * size, 0.0, values)
+    return totals
+
+
 def _cuped_row(moments: Moments, outcome: str, theta: Theta) -> Floats:
     """The row functional Y - theta'(X - mean X), means over all arms."""
     row = picked(moments, outcome)
@@ -186,7 +198,7 @@ def mean_scores(moments: Moments, row: Floats, arms: tuple[int, int]) -> Means:
     means, scores = [], []
     for arm in arms:
         sums = moments.row_products[arm, 0]
-        mean = float(row @ sums / sums[0])
+        mean = float(totals_of(row, sums) / sums[0])
         residual = row.copy()
         residual[0] -= mean
         means.append(mean)

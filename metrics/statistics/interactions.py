@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.special import fdtrc
 
 from metrics.statistics import vcov as v
-from metrics.statistics.estimators import ROUNDING, picked
+from metrics.statistics.estimators import ROUNDING, picked, totals_of
 from metrics.statistics.moments import Floats, Integers, Moments
 from metrics.statistics.regression import Rows
 from metrics.statistics.results import EMPTY_ARM, NO_VARIANCE, OK, ONE_CLUSTER
@@ -126,7 +126,7 @@ def _scored(moments: Moments, outcome: Sequence[str], arms: tuple[int, int]) -> 
     top = picked(moments, outcome[0])
     bottom = picked(moments, outcome[1]) if len(outcome) > 1 else np.eye(1, len(top))[0]
     sums = moments.row_products[list(arms), 0]
-    totals = sums @ bottom
+    totals = totals_of(bottom, sums)
     if not totals.all() or not sums[:, 0].all():
         return None
     ratios = sums @ top / totals

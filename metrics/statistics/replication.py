@@ -10,7 +10,7 @@ from metrics.statistics.basis import Basis, moments_with_status
 from metrics.statistics.bootstrap import BUCKETS, Interval, interval_of, ratios, replicate_totals
 from metrics.statistics.bucket_pass import BucketPlan, bucket_sums, outcomes_only
 from metrics.statistics.cells import Cell
-from metrics.statistics.estimators import Comparison, difference_in_means, ratio
+from metrics.statistics.estimators import ROUNDING, Comparison, difference_in_means, ratio
 from metrics.statistics.layout import ALL, Group, outcome_names
 from metrics.statistics.moments import Floats
 from metrics.statistics.passes import HouseholdRows, one_thread
@@ -153,7 +153,10 @@ def _plain(question: Question, basis: Basis, metric: Metric) -> Result:
 def _arm_values(metric: Metric, group: Group, totals: Floats) -> Floats:
     """The metric's value (R,) in an arm's replicates, from totals (R, 1+q) of (1, outcomes less their shift)."""
     positions = [1 + group.names.index(name) for name in outcome_names(metric)]
-    restored = totals[:, positions] + totals[:, :1] * group.shift[[p - 1 for p in positions]]
+    about_shift, shifts = totals[:, positions], totals[:, :1] * group.shift[[p - 1 for p in positions]]
+    restored = about_shift + shifts
+    # A zero but for rounding would make a replicate's ratio, or its relative effect, a huge number.
+    restored[np.abs(restored) <= ROUNDING * (np.abs(about_shift) + np.abs(shifts))] = 0.0
     bottom = restored[:, 1] if metric.kind == "ratio" else totals[:, 0]
     return ratios(np.column_stack([restored[:, 0], bottom]))
 

@@ -221,6 +221,21 @@ def test_a_ratio_without_denominator_is_an_empty_arm() -> None:
     assert ratio(nothing, "y", "x", FIRST_ARM).status == "no_data"
 
 
+@pytest.mark.parametrize("shift", [0.15, 2 / 7, 1 / 3])
+def test_a_zero_is_one_around_any_shift(shift: float) -> None:
+    """Sums around a shift leave a rest of 1e-17 or so, which nothing may be divided by."""
+    rows = spread().iloc[:101]
+    in_control = rows["arm"] == "control"
+    rows = rows.assign(y=np.where(in_control, 0.0, rows["x"] > 0), x=rows["x"] ** 2 + 1)
+    for found in (
+        difference_in_means(moments(rows, ["y"], shift=[shift]), "y", FIRST_ARM),
+        ratio(moments(rows, ["y", "x"], shift=[shift, 1.0]), "y", "x", FIRST_ARM),
+    ):
+        assert (found.status, found.control_mean, found.relative_effect) == ("ok", 0.0, None)
+    without = rows.assign(x=np.where(in_control, 0.0, rows["x"]))
+    assert ratio(moments(without, ["y", "x"], shift=[0, shift]), "y", "x", FIRST_ARM).status == "empty_arm"
+
+
 def test_a_covariate_that_is_the_arm_is_collinear() -> None:
     rows = spread()
     rows["x"] = (rows["arm"] == "treatment").astype(float)
