@@ -90,8 +90,6 @@ def load_unit_experiment(path: Path) -> UnitExperiment:
     )
     if design.randomized_by == "cluster" and not file.cluster:
         top.fault("randomized_by", "is 'cluster' and source.cluster is not given; name the cluster's column")
-    if design.vcov == "hc2" and file.cluster:
-        top.fault("vcov", "is 'hc2', which knows no clusters; drop source.cluster, or use auto")
     for section in (design_block, source, top):
         section.finish()
     raise_faults(top)

@@ -77,7 +77,7 @@ def test_a_column_without_a_role_is_a_secondary_metric(tmp_path: Path) -> None:
         ("primary: [kept]", "primary: [keept]", "metric 'keept' is not in source.columns"),
         ("  arm: variant\n", "", "source.arm: is missing"),
         ("unit: user_id", "unitt: user_id", "source.unitt: is not a key here"),
-        ("vcov: auto", "vcov: hc2", "vcov: is 'hc2', which knows no clusters"),
+        ("vcov: auto", "vcov: hc3", "vcov: is 'hc3'; expected one of auto, cr1s, cr2, hc2"),
         ("    spend:", "    spend.net:", "has a dot"),
         ("numerator: errors, ", "", "source.columns.errors_per_call.numerator: is missing"),
     ],
