@@ -44,6 +44,8 @@ def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: da
     has_quantiles = any(metric.kind == "quantile" for metric in experiment.metrics(catalogue))
     replicates = REPLICATES if has_quantiles else 0
     analysis = estimate(windows, experiment, catalogue, analysis_day, replicates=replicates)
+    if _sample_ratio_broken(tables, experiment, analysis_day):
+        analysis = analysis.blocked()
     moments = [{**asdict(row), "input_version": analysis.input_version} for row in analysis.moments]
     tables.replace("moments", tables.frame("moments", moments), where)
     interactions = [asdict(row) for row in analysis.interactions]
@@ -57,16 +59,11 @@ def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: da
 def _identified(
     tables: Tables, experiment: Experiment, analysis_day: date, analysis: Analysis
 ) -> list[Estimate]:
-    """The estimates with what they rest on; a broken sample ratio marks every row of the epoch.
-
-    Marked rows keep their numbers, and the gate ignores them.
-    """
-    blocked = _sample_ratio_broken(tables, experiment, analysis_day)
+    """The estimates with what they rest on."""
     quality_run, computed_at = _quality_run(tables, analysis_day), datetime.now(UTC)
     return [
         replace(
             row,
-            status="srm_blocked" if blocked and row.status == "ok" else row.status,
             quality_run_id=quality_run,
             spec_hash=experiment.spec_hash,
             input_version=analysis.input_version,

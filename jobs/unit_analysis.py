@@ -35,6 +35,8 @@ def analyze_units(spark: SparkSession, experiment: UnitExperiment, replicates: i
         windows = unit_windows(typed, experiment)
         analysis = estimate(windows, experiment.design, experiment.catalogue, None, replicates=replicates)
         checks = _sample_ratios(windows, experiment)
+        if any(check.triggered for check in checks):
+            analysis = analysis.blocked()
     finally:
         typed.unpersist()
     rows = tuple(_identified(row, experiment, analysis.input_version) for row in analysis.estimates)

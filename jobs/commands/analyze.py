@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobs.arguments import WorkFailed
 from jobs.commands.common import add_command, print_answer, table
 
 if TYPE_CHECKING:
@@ -29,18 +30,24 @@ def _analyze(arguments: argparse.Namespace) -> None:
     # What is wrong in the specification is said before anything heavy is loaded.
     experiment = load_unit_experiment(arguments.spec)
 
+    from pyspark.errors import PySparkException
+
     from jobs.embedded import embedded_spark
     from jobs.unit_analysis import analyze_units, as_document
 
     with embedded_spark("watchlift-analyze") as spark:
-        analysis = analyze_units(spark, experiment, arguments.replicates)
+        try:
+            analysis = analyze_units(spark, experiment, arguments.replicates)
+        except PySparkException as error:
+            reason = str(error).splitlines()[0]
+            raise WorkFailed(f"{experiment.file.path}: Spark stopped: {reason}; check the file") from error
     print_answer(arguments, as_document(analysis), _text(analysis))
 
 
 def _replicates(text: str) -> int:
     number = int(text) if text.isdecimal() else 0
-    if not 100 <= number <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"'{text}' replicates; give a whole number from 100 to 1,000,000")
+    if not 100 <= number <= 100_000:
+        raise argparse.ArgumentTypeError(f"'{text}' replicates; give a whole number from 100 to 100,000")
     return number
 
 
@@ -74,7 +81,7 @@ def _sample_ratio(analysis: "UnitAnalysis") -> str:
         )
     overall = [check for check in analysis.srm_checks if check.slice == "all"]
     if not overall:
-        return "Sample ratio: not checked, the units were not randomized.\n"
+        return "Sample ratio: not checked; there are no units, or they were not randomized.\n"
     counts = " and ".join(f"{count:,} {arm}" for arm, count in overall[-1].observed.items())
     return f"Sample ratio: as planned ({counts}, p = {overall[-1].p_value:.3f}).\n"
 

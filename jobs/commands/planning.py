@@ -71,7 +71,10 @@ def _add_design(parser: argparse.ArgumentParser) -> None:
 
 def _power(arguments: argparse.Namespace) -> None:
     design = _design(arguments)
-    found = _requirement(design, arguments)
+    try:
+        found = _requirement(design, arguments)
+    except OverflowError:
+        raise InputError("the numbers lie too far apart to compute with; check mean, sd and effect") from None
     arms = _arm_names(len(design.allocation))
     n_per_arm = dict(zip(arms, found.n_per_arm, strict=True))
     answer = {
@@ -93,6 +96,8 @@ def _requirement(design: "Design", arguments: argparse.Namespace) -> "Requiremen
         return power.units_for_mean(design, arguments.mean, arguments.sd, arguments.mde_relative)
     if target == "--n":
         return power.mde_of_proportion(design, arguments.p1, arguments.n)
+    if target == "--mde-relative" and arguments.mde_relative <= 0:
+        raise InputError(f"--mde-relative is {arguments.mde_relative:g}; give a share above 0, such as 0.01")
     p2 = arguments.p2 if target == "--p2" else arguments.p1 * (1 + arguments.mde_relative)
     return power.units_for_proportions(design, arguments.p1, p2)
 

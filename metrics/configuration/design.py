@@ -89,10 +89,11 @@ def _margin(section: Section) -> float:
     return margin
 
 
-def read_arms(top: Section) -> dict[str, float]:
+def read_arms(top: Section, names_are_data: bool = False) -> dict[str, float]:
+    """Planned shares by arm. An arm's name is part of SQL and of folders unless it only stands in a user's file."""
     section = top.section("arms")
     shares = {name: share(section, name) for name in section.values}
-    for name in shares:
+    for name in () if names_are_data else shares:
         section.check_name(name, name)
     if len(shares) < 2:
         top.fault("arms", f"names {len(shares)}; an experiment has a control and at least one more arm")

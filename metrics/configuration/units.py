@@ -20,6 +20,8 @@ from metrics.configuration.yaml import Section, raise_faults, read_section
 
 FORMATS = ("csv", "parquet", "delta")
 KINDS = ("mean", "ratio", "proportion", "retention", "quantile")
+# Columns that the rows have whatever the file holds.
+_FIXED = ("profile_id", "household_id", "profile", "household", "bucket", "arm", "stratum")
 # Keys of an experiment on profiles that say nothing about a file which is already there.
 _ELSEWHERE = ("owner", "hypothesis", "layer", "start", "enrollment_days", "sequential", "rollout")
 
@@ -74,7 +76,7 @@ def load_unit_experiment(path: Path) -> UnitExperiment:
     design = Design(
         id=top.name("id", path.stem),
         randomized_by=top.choice("randomized_by", ("unit", "cluster", "none"), "unit"),
-        arms=read_arms(top),
+        arms=read_arms(top, names_are_data=True),
         strata=top.texts("strata", []),
         primary=roles.primary,
         secondary=roles.secondary,
@@ -90,10 +92,29 @@ def load_unit_experiment(path: Path) -> UnitExperiment:
     )
     if design.randomized_by == "cluster" and not file.cluster:
         top.fault("randomized_by", "is 'cluster' and source.cluster is not given; name the cluster's column")
+    _refuse_collisions(top, design, metrics.values())
     for section in (design_block, source, top):
         section.finish()
     raise_faults(top)
     return UnitExperiment(design, Catalogue({}, metrics), file)
+
+
+def _refuse_collisions(top: Section, design: Design, metrics: Iterable[Metric]) -> None:
+    """Columns of different meaning must not share a name; SQL does not tell upper case from lower."""
+    texts = dict.fromkeys((*design.strata, *design.segments))
+    taken = dict.fromkeys(_FIXED, "a column of its own")
+    if design.strata == ("stratum",) or "stratum" not in texts:
+        texts.pop("stratum", None)
+    covariates = dict.fromkeys(name for metric in metrics for name in metric.covariates)
+    named = [
+        *((name, "a segment or stratum") for name in texts),
+        *((name, f"the covariate {raw_name(name)}") for name in covariates),
+        *((name, f"metric {metric.name}") for metric in metrics for name in metric.outcome_columns),
+    ]
+    for name, meaning in named:
+        if other := taken.get(name.lower()):
+            top.fault("", f"'{name}' is both {other} and {meaning}; rename the metric, and give its `column`")
+        taken[name.lower()] = meaning
 
 
 def _file(source: Section, folder: Path, outcomes: Mapping[str, str]) -> UnitFile:

@@ -68,9 +68,9 @@ def detectable(row: Estimate) -> str:
 
 
 def differences(readout: Readout, metric: str) -> str:
-    """Whether a metric's effect differs between the levels of each segmentation; nothing where it was not tested."""
+    """Whether an effect differs between the levels of each segmentation; nothing where that is not known."""
     tests = [test for test in readout.interactions if test.metric == metric and test.p_value is not None]
-    if not tests:
+    if not tests or not readout.is_trusted:
         return ""
     told = [
         f"{test.segment.replace('_', ' ')}{f' ({test.arm})' if readout.has_several_treatments else ''} "

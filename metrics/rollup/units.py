@@ -4,33 +4,38 @@ from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType
+from pyspark.sql.types import BooleanType, NumericType, StringType
 
 from metrics.configuration.units import UnitExperiment, raw_name
 from metrics.errors import InputError
 from metrics.statistics.layout import STRATUM, UNKNOWN, covariate_sources
 
+# A whole number as numbers are written, so that equal texts are equal numbers.
+_WHOLE_NUMBER = "^(0|[1-9][0-9]{0,18})$"
+_LONGEST_ID = 19
 _NOTHING = ("", "na", "n/a", "nan", "null", "none")
 
 
 def unit_windows(typed: DataFrame, experiment: UnitExperiment) -> DataFrame:
     """profile_id and household_id (texts), arm, stratum, strata and segments as texts, outcomes and covariates.
 
-    typed: of `typed_units`. A unit without cluster, or whose cluster is null, is its own. A covariate is a number where
-    all its values are, else a text. Spark jobs look at the rows first. Raises InputError for a value that is no number,
-    an arm that nobody declared, a unit without id or with two rows.
+    typed: of `typed_units`. A unit without cluster, or whose cluster is missing, is its own. Ids that are all whole
+    numbers are in the order of numbers. A covariate is a text where a tenth of its values or more are no numbers. Spark
+    jobs look at the rows first. Raises InputError for a value that is no number, an arm that nobody declared, a unit
+    without id or with two rows.
     """
     facts = _looked_at(typed, experiment)
     _check(facts, experiment)
     _refuse_repeats(typed, experiment)
     design, file = experiment.design, experiment.file
-    unit = F.concat(F.lit("unit:"), _text(file.unit))
-    cluster = F.concat(F.lit("cluster:"), _text(file.cluster)) if file.cluster else F.lit(None)
+    name = _text(file.unit) if facts["texts as ids"] else F.lpad(_text(file.unit), _LONGEST_ID, "0")
+    unit = F.concat(F.lit("unit:"), name)
+    cluster = F.concat(F.lit("cluster:"), _said(file.cluster)) if file.cluster else F.lit(None)
     texts = {name: F.coalesce(_text(name), F.lit(UNKNOWN)) for name in (*design.strata, *design.segments)}
     stratum = F.concat_ws("|", *(texts[name] for name in design.strata)) if design.strata else F.lit("all")
     numbers = {name: _number(column) for name, column in file.outcomes.items()}
     adjusting = {
-        name: _text(raw_name(name)) if facts[f"bad {raw_name(name)}"] else _number(raw_name(name))
+        name: _text(raw_name(name)) if _is_text(facts, raw_name(name)) else _number(raw_name(name))
         for name in _covariates(experiment)
     }
     columns = {
@@ -80,13 +85,14 @@ def _looked_at(typed: DataFrame, experiment: UnitExperiment) -> Row:
     unknown = F.coalesce(~_text(file.arm).isin(arms), F.lit(True))
     asked: dict[str, Column] = {
         "without unit": F.count_if(_text(file.unit).isNull()),
+        "texts as ids": F.count_if(~_text(file.unit).rlike(_WHOLE_NUMBER)),
         "bad arm": F.count_if(unknown),
         "example arm": F.min(F.when(unknown, F.coalesce(_text(file.arm), F.lit("null")))),
     }
     for column in _numeric(experiment):
-        silent = F.lower(F.trim(_text(column))).isin(*_NOTHING)
         finite = _number(column).isNotNull() & (F.abs(_number(column)) < F.lit(float("inf")))
-        broken = _text(column).isNotNull() & ~silent & ~finite
+        broken = _said(column).isNotNull() & ~finite
+        asked[f"known {column}"] = F.count(_said(column))
         asked[f"bad {column}"] = F.count_if(broken)
         asked[f"example {column}"] = F.min(F.when(broken, _text(column)))
     for column in _proportions(experiment):
@@ -110,7 +116,8 @@ def _check(facts: Row, experiment: UnitExperiment) -> None:
             f"{where}: {facts['bad arm']} rows have {file.arm} '{example}', which arms does not declare; "
             "add the arm or leave the rows out"
         )
-    for column in file.outcomes.values():
+    covariates = [raw_name(name) for name in _covariates(experiment)]
+    for column in (*file.outcomes.values(), *(name for name in covariates if not _is_text(facts, name))):
         if facts[f"bad {column}"]:
             example = facts[f"example {column}"]
             raise InputError(
@@ -120,6 +127,11 @@ def _check(facts: Row, experiment: UnitExperiment) -> None:
     for column in _proportions(experiment):
         if (example := facts[f"not 0 or 1 {column}"]) is not None:
             raise InputError(f"{where}: {column} is {example:g}; a proportion is 0 or 1, else use kind mean")
+
+
+def _is_text(facts: Row, column: str) -> bool:
+    """Whether a covariate's values are texts, and not numbers with a slip of the pen."""
+    return bool(facts[f"bad {column}"] > 0 and 10 * facts[f"bad {column}"] >= facts[f"known {column}"])
 
 
 def _refuse_repeats(typed: DataFrame, experiment: UnitExperiment) -> None:
@@ -143,15 +155,23 @@ def _text(raw: str) -> Column:
     return F.col(f"`{_text_name(raw)}`")
 
 
+def _said(raw: str) -> Column:
+    """The text, null where it says that there is none."""
+    return F.when(~F.lower(F.trim(_text(raw))).isin(*_NOTHING), _text(raw))
+
+
 def _number(raw: str) -> Column:
     return F.col(f"`{_number_name(raw)}`")
 
 
 def _read_number(raw: DataFrame, name: str) -> Column:
     """The value as a double, null where it is none or not a number; texts may also be truths."""
-    if not isinstance(raw.schema[name].dataType, StringType):
+    kind = raw.schema[name].dataType
+    if isinstance(kind, NumericType | BooleanType):
         value = F.col(f"`{name}`").cast("double")
         return F.when(~F.isnan(value), value)
+    if not isinstance(kind, StringType):
+        return F.lit(None).cast("double")
     text = F.lower(F.trim(F.col(f"`{name}`")))
     value = text.try_cast("double")
     truth = F.when(text == "true", F.lit(1.0)).when(text == "false", F.lit(0.0))

@@ -6,9 +6,9 @@ scores of the regressions and interaction tests. A fifth, on request, sums bucke
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -54,6 +54,8 @@ from metrics.statistics.results import OK, Result, counts_of
 from metrics.statistics.second_pass import AnyFit, AnySums, sum_scores
 from metrics.statistics.survey import take_survey
 
+Row = TypeVar("Row", Estimate, InteractionRow)
+
 
 @dataclass(frozen=True)
 class MomentsRow:
@@ -80,6 +82,14 @@ class Analysis:
     estimates: tuple[Estimate, ...]
     interactions: tuple[InteractionRow, ...]
 
+    def blocked(self) -> "Analysis":
+        """The same where the epoch's sample ratio is broken: rows keep their numbers, and are marked."""
+        return replace(
+            self,
+            estimates=tuple(map(_marked, self.estimates)),
+            interactions=tuple(map(_marked, self.interactions)),
+        )
+
 
 def estimate(
     windows: DataFrame,
@@ -103,7 +113,7 @@ def estimate(
     plan = Plan(tuple(design.arms), (exposed_group(), *groups), levels, limit)
     with household_rows(analysis_frame(analysed, design, survey), partitions_of(survey)) as rows:
         cells = cell_moments(rows, plan)
-        basis = Basis(design, catalogue, plan, groups, cells)
+        basis = Basis(design, catalogue, plan, groups, cells, has_windows=analysis_day is not None)
         regressions, interactions = _regressions(basis), _interactions(basis)
         sums = sum_scores(rows, _open_fits(groups, regressions) | _open_fits(groups, interactions))
         asked = list(questions(design, catalogue, groups, basis.slices, bootstrap=replicates > 0))
@@ -124,6 +134,10 @@ def estimate(
             for q, f in interactions.items()
         ),
     )
+
+
+def _marked(row: Row) -> Row:
+    return replace(row, status="srm_blocked") if row.status == OK else row
 
 
 def _open_fits(
@@ -150,7 +164,7 @@ def _regressions(basis: Basis) -> dict[Question, Fit | Result]:
 
 
 def _regression(question: Question, basis: Basis) -> Fit | Result:
-    moments, status = moments_with_status(question, basis.cells)
+    moments, status = moments_with_status(question, basis)
     if status != OK:
         return Result(status, counts_of(moments, question.arm))
     comparison = _comparison(question, basis.design)
@@ -178,7 +192,7 @@ def _interactions(basis: Basis) -> dict[InteractionQuestion, LevelFit | Interact
 
 def _levels(question: InteractionQuestion, basis: Basis) -> LevelFit | Interaction:
     everybody = Question(question.metric, "interaction", Cell(question.group), question.arm)
-    _, status = moments_with_status(everybody, basis.cells)
+    _, status = moments_with_status(everybody, basis)
     if status != OK:
         return Interaction(status)
     values = basis.plan.levels[question.segment]
@@ -195,7 +209,7 @@ def _tested(fit: LevelFit | Interaction, sums: AnySums | None) -> Interaction:
 
 
 def _from_moments(question: Question, basis: Basis) -> Result:
-    moments, status = moments_with_status(question, basis.cells)
+    moments, status = moments_with_status(question, basis)
     if status != OK:
         return Result(status, counts_of(moments, question.arm))
     metric = basis.catalogue.metrics[question.metric]

@@ -23,6 +23,7 @@ class Basis:
     plan: Plan
     groups: tuple[Group, ...]
     cells: Cells
+    has_windows: bool
 
     @property
     def slices(self) -> tuple[tuple[str, str], ...]:
@@ -35,8 +36,10 @@ class Basis:
         return tuple(dict.fromkeys(segment for segment, _ in self.slices if segment != ALL))
 
 
-def moments_with_status(question: Question, cells: Cells) -> tuple[Moments, str]:
+def moments_with_status(question: Question, basis: Basis) -> tuple[Moments, str]:
     """The moments of a question's cell, and whether its arms can be compared at all."""
-    moments = cells[question.cell]
-    exposed = cells[Cell(EXPOSED, question.cell.segment, question.cell.value)]
-    return moments, population_status(moments, exposed, question.arm)
+    moments = basis.cells[question.cell]
+    # A unit that has no window is not late: without an outcome it is not there.
+    exposed = Cell(EXPOSED, question.cell.segment, question.cell.value)
+    seen = basis.cells[exposed] if basis.has_windows else moments
+    return moments, population_status(moments, seen, question.arm)

@@ -2,7 +2,7 @@
 
 A household's weight in a replicate is a pure function of (seed, household, replicate), so that intervals stay where
 they are when data are repartitioned, retried or loaded again. Households are hashed into 65,536 buckets that draw as
-one: up to some thousand households that is each household; beyond it a bucket is a larger cluster, which leaves the
+one: up to some hundred households that is each household; beyond it a bucket is a larger cluster, which leaves the
 variance unbiased and adds 0.3% of noise to the standard error, less than 10,000 replicates do.
 """
 

@@ -1,4 +1,4 @@
-"""The rows of an design as numbers, and the columns that each group's moments are made of."""
+"""The rows of an experiment as numbers, and the columns that each group's moments are made of."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,7 @@ from metrics.statistics.layout import (
     MissingRecipe,
     capped_name,
     code_of,
+    column,
     covariate_sources,
     outcome_names,
 )
@@ -84,7 +85,7 @@ def _position(name: str, levels: Sequence[str]) -> Column:
     if not levels:
         return F.lit(0)
     among = F.array(*(F.lit(level) for level in levels))
-    return (F.array_position(among, F.coalesce(F.col(name), F.lit(UNKNOWN))) - 1).cast("int")
+    return (F.array_position(among, F.coalesce(column(name), F.lit(UNKNOWN))) - 1).cast("int")
 
 
 def _group(design: Design, survey: Survey, population: Population, caps: Mapping[Cut, Cap]) -> Group:

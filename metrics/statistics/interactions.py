@@ -16,7 +16,7 @@ from metrics.statistics import vcov as v
 from metrics.statistics.estimators import ROUNDING, picked, totals_of
 from metrics.statistics.moments import Floats, Integers, Moments
 from metrics.statistics.regression import Rows
-from metrics.statistics.results import EMPTY_ARM, NO_VARIANCE, OK, ONE_CLUSTER
+from metrics.statistics.results import EMPTY_ARM, NO_VARIANCE, OK, ONE_CLUSTER, leverage_status
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,16 +64,19 @@ def fit_levels(
 ) -> LevelFit | Interaction:
     """Effects by level from the moments of its cells, by the level's position.
 
-    outcome: a column, or a numerator and a denominator. Levels without rows (or denominator) in one of the arms are
-    left out; fewer than two that stay are no comparison: empty_arm.
+    outcome: a column, or a numerator and a denominator. Levels without rows (or denominator) in one of the arms, or
+    with one household in it, which leaves no variance, are left out; where fewer than two stay, the status says why.
     """
     levels = np.full(n_levels, -1)
     effects: list[float] = []
-    n_rows, scale = 0, 0.0
+    n_rows, scale, why = 0, 0.0, EMPTY_ARM
     weights = np.zeros((n_levels, 2, 0))
     for position, moments in cells.items():
         scored = _scored(moments, outcome, (0, arm))
         if scored is None:
+            continue
+        if (leverage := leverage_status(moments, arm)) != OK:
+            why = leverage
             continue
         if not effects:
             weights = np.zeros((n_levels, 2, moments.row_products.shape[1]))
@@ -84,7 +87,7 @@ def fit_levels(
         sizes = np.sqrt(np.diagonal(moments.row_products[[0, arm]], axis1=1, axis2=2))
         scale += float(((np.abs(scored[1]) * sizes).sum(axis=1) ** 2).sum())
     if len(effects) < 2:
-        return Interaction(EMPTY_ARM)
+        return Interaction(why)
     return LevelFit(arm, by, levels, weights, np.array(effects), n_rows, scale)
 
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from pyspark.sql import Column
+from pyspark.sql import functions as F
 
 from metrics.configuration.catalogue import Catalogue, Metric
 from metrics.configuration.design import Design
@@ -15,6 +17,11 @@ UNKNOWN = "unknown"
 EXPOSED = "exposed"
 MISSING = "any_covariate_missing"
 STRATUM = "stratum"
+
+
+def column(name: str) -> Column:
+    """The column of that name, whatever is in it: a user's own may hold dots."""
+    return F.col(f"`{name.replace('`', '``')}`")
 
 
 def code_of(name: str) -> str:

@@ -9,7 +9,7 @@ from metrics.statistics.collinearity import explained_by, independent
 from metrics.statistics.estimators import ROUNDING, Comparison, mean_scores, picked
 from metrics.statistics.moments import Floats, Moments
 from metrics.statistics.regression import Columns, Fit, inverse_root
-from metrics.statistics.results import COLLINEAR, NO_VARIANCE, Result, counts_of
+from metrics.statistics.results import COLLINEAR, LEVERAGE_ONE, NO_VARIANCE, Result, counts_of
 
 
 def fit_ols(
@@ -22,6 +22,9 @@ def fit_ols(
     dropped = tuple(name for name in covariates if moments.column(name) not in kept)
     if explained_by(pair, kept):
         return Result(COLLINEAR, counts, dropped_covariates=dropped)
+    if counts.n_rows <= len(kept) + 2:
+        # As many coefficients as rows.
+        return Result(LEVERAGE_ONE, counts, dropped_covariates=dropped)
     y = moments.column(outcome)
     normal, along = _normal_equations(pair, (0, *kept), y)
     root = inverse_root(normal)

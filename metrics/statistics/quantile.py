@@ -19,22 +19,27 @@ from metrics.statistics.winsorize import FUZZ, quantile_rank
 
 # Sign, exponent and 12 bits of the fraction: values that share them differ by 0.02% at most.
 _DROPPED_BITS = 40
-# Replicates are followed over this many standard errors of a quantile of independent rows, to either side.
-_REACH = 16.0
-# Distinct values between which replicates are told apart: 0.06 of such a standard error, or each value.
+# Replicates are followed over this many standard errors, to either side, were all rows of a household alike.
+_REACH = 10.0
+# Distinct values between which replicates are told apart: 0.04 of such a standard error, or each value.
 _STEPS = 512
 
 
 @dataclass(frozen=True)
 class Slice:
-    """One outcome's values in one arm of a cell; `level` is the place of the cell's value in its segmentation."""
+    """One outcome's values in one arm of a cell; `level` is the place of the cell's value in its segmentation.
+
+    alike: the sum of the households' squared sizes by their sum, the most that clustering multiplies a variance by.
+    """
 
     metric: str
     cell: Cell
     level: int
     arm: int
     probability: float
-    group: Group = field(compare=False)  # follows from the cell
+    # What follows from the cell is not compared.
+    group: Group = field(compare=False)
+    alike: float = field(default=1.0, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +64,7 @@ def count_slices(rows: HouseholdRows, slices: Sequence[Slice]) -> dict[Slice, Co
     if not slices:
         return {}
     leading = rows.summed(_leading_kernel(slices), _merged_leading)
-    brackets = {i: _bracket(payload, slices[i].probability) for i, payload in leading.items()}
+    brackets = {i: _bracket(payload, slices[i]) for i, payload in leading.items()}
     counted = rows.summed(_counting_kernel(slices, brackets), _merged_counts)
     return {slices[i]: _counts(payload) for i, payload in counted.items()}
 
@@ -106,12 +111,12 @@ def _merged_leading(parts: Sequence[bytes]) -> bytes:
     return np.concatenate([keys, counts]).tobytes()
 
 
-def _bracket(payload: bytes, probability: float) -> tuple[int, int]:
+def _bracket(payload: bytes, slice_: Slice) -> tuple[int, int]:
     """First and last leading bits that a replicate's quantile may have."""
     keys, counts = np.frombuffer(payload, dtype=np.int64).reshape(2, -1)
-    n = int(counts.sum())
-    rank = quantile_rank(n, probability)
-    reach = _REACH * np.sqrt(n * probability * (1 - probability)) + _REACH
+    n, p = int(counts.sum()), slice_.probability
+    rank = quantile_rank(n, p)
+    reach = _REACH * (np.sqrt(n * p * (1 - p) * slice_.alike) + slice_.alike)
     first, last = np.searchsorted(np.cumsum(counts), [max(rank - reach, 1), min(rank + reach, n)])
     return int(keys[first]), int(keys[min(last, len(keys) - 1)])
 
@@ -126,10 +131,24 @@ def _counting_kernel(slices: Sequence[Slice], brackets: dict[int, tuple[int, int
             between = (key >= low) & (key <= high)
             rows = np.bincount(bucket, minlength=BUCKETS).astype(np.float64)
             below = np.bincount(bucket[key < low], minlength=BUCKETS).astype(np.float64)
-            pairs = [bucket[between].astype(np.float64), values[between]]
-            yield position, np.concatenate([rows, below, np.column_stack(pairs).ravel()]).tobytes()
+            yield (
+                position,
+                np.concatenate([rows, below, _tallied(bucket[between], values[between])]).tobytes(),
+            )
 
     return kernel
+
+
+def _tallied(bucket: Integers, values: Floats) -> Floats:
+    """Each (bucket, value) once with its number of rows, as one array: ties take no more room than a row."""
+    order = np.lexsort((values, bucket))
+    bucket, values = bucket[order], values[order]
+    first = (
+        np.append(True, (bucket[1:] != bucket[:-1]) | (values[1:] != values[:-1])) if len(order) else order
+    )
+    starts = np.flatnonzero(first)
+    number = np.diff(np.append(starts, len(order)))
+    return np.column_stack([bucket[starts].astype(np.float64), values[starts], number]).ravel()
 
 
 def _merged_counts(parts: Sequence[bytes]) -> bytes:
@@ -140,10 +159,9 @@ def _merged_counts(parts: Sequence[bytes]) -> bytes:
 
 def _counts(payload: bytes) -> Counts:
     array = np.frombuffer(payload)
-    bucket, between = array[2 * BUCKETS :].reshape(-1, 2).T
+    bucket, between, number = array[2 * BUCKETS :].reshape(-1, 3).T
     values, place = np.unique(between, return_inverse=True)
-    ones = np.ones(len(place))
-    each = sparse.csr_matrix((ones, (bucket.astype(np.int64), place)), shape=(BUCKETS, len(values)))
+    each = sparse.csr_matrix((number, (bucket.astype(np.int64), place)), shape=(BUCKETS, len(values)))
     return Counts(array[:BUCKETS], array[BUCKETS : 2 * BUCKETS], values, each)
 
 

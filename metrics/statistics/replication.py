@@ -1,14 +1,14 @@
 """Bootstrap rows: the same differences as from moments, with the spread of their replicates as their error."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from metrics.configuration.catalogue import Metric
 from metrics.statistics.basis import Basis, moments_with_status
-from metrics.statistics.bootstrap import BUCKETS, Interval, interval_of, ratios, replicate_totals
-from metrics.statistics.bucket_pass import BucketPlan, bucket_sums, outcomes_only
+from metrics.statistics.bootstrap import Interval, interval_of, ratios, replicate_totals
+from metrics.statistics.bucket_pass import BucketPlan, BucketSums, bucket_sums, outcomes_only
 from metrics.statistics.cells import Cell
 from metrics.statistics.estimators import ROUNDING, Comparison, difference_in_means, ratio
 from metrics.statistics.layout import ALL, Group, outcome_names
@@ -36,7 +36,7 @@ def bootstrap_results(
     results: dict[Question, Result] = {}
     open_questions: list[Question] = []
     for question in asked:
-        moments, status = moments_with_status(question, basis.cells)
+        moments, status = moments_with_status(question, basis)
         if status == OK:
             open_questions.append(question)
         else:
@@ -88,7 +88,9 @@ def _slice(question: Question, basis: Basis, arm: int) -> Slice:
     metric = basis.catalogue.metrics[question.metric]
     group = next(group for group in basis.groups if group.name == question.cell.group)
     level = _level(question.cell, basis)
-    return Slice(metric.outcome_columns[0], question.cell, level, arm, metric.quantile or 0.5, group)
+    moments = basis.cells[question.cell]
+    alike = float(moments.household_products[arm, 0, arm, 0] / moments.row_products[arm, 0, 0])
+    return Slice(metric.outcome_columns[0], question.cell, level, arm, metric.quantile or 0.5, group, alike)
 
 
 def _plan(basis: Basis, asked: Sequence[Question]) -> BucketPlan:
@@ -102,21 +104,34 @@ def _level(cell: Cell, basis: Basis) -> int:
     return 0 if cell.segment == ALL else basis.plan.levels[cell.segment].index(cell.value)
 
 
-def _replicated(sums: dict[Cell, Floats], replicates: int, seed: int) -> dict[Cell, Floats]:
+def _replicated(sums: dict[Cell, BucketSums], replicates: int, seed: int) -> dict[Cell, Floats]:
     """Replicated totals (R, A, 1+q) of every cell; weights are drawn once for many columns."""
-    flat = np.concatenate([each.reshape(BUCKETS, -1) for each in sums.values()], axis=1)
-    starts = range(0, flat.shape[1], _COLUMNS_AT_ONCE)
-    parts = [
-        replicate_totals(flat[:, start : start + _COLUMNS_AT_ONCE], seed, replicates) for start in starts
-    ]
-    totals = np.concatenate(parts, axis=1)
     found: dict[Cell, Floats] = {}
-    start = 0
-    for cell, each in sums.items():
-        size = each[0].size
-        found[cell] = totals[:, start : start + size].reshape(replicates, *each.shape[1:])
-        start += size
+    for cells in _batches(sums):
+        flat = np.concatenate([sums[cell].dense() for cell in cells], axis=1)
+        totals = replicate_totals(flat, seed, replicates)
+        start = 0
+        for cell in cells:
+            shape = sums[cell].sums.shape[1:]
+            size = int(np.prod(shape))
+            found[cell] = totals[:, start : start + size].reshape(replicates, *shape)
+            start += size
     return found
+
+
+def _batches(sums: dict[Cell, BucketSums]) -> Iterator[list[Cell]]:
+    """Cells that are replicated together."""
+    batch: list[Cell] = []
+    columns = 0
+    for cell, each in sums.items():
+        size = int(np.prod(each.sums.shape[1:]))
+        if batch and columns + size > _COLUMNS_AT_ONCE:
+            yield batch
+            batch, columns = [], 0
+        batch.append(cell)
+        columns += size
+    if batch:
+        yield batch
 
 
 def _result(question: Question, basis: Basis, group: Group, totals: Floats) -> Result:

@@ -17,6 +17,7 @@ from metrics.configuration.design import Design
 from metrics.errors import InputError
 from metrics.statistics.layout import (
     UNKNOWN,
+    column,
     covariate_sources,
     outcome_names,
     own_covariate,
@@ -65,7 +66,7 @@ class Survey:
 
 def known(name: str) -> Column:
     """A numeric column as double with NaN as null."""
-    value = F.col(name).cast("double")
+    value = column(name).cast("double")
     return F.when(~F.isnan(value), value)
 
 
@@ -131,7 +132,7 @@ def _aggregates(windows: DataFrame, design: Design, groups: Groups) -> dict[tupl
         ("input_version",): checksum(windows.columns),
     }
     for name in _texts(windows, design, groups):
-        questions["levels", name] = F.collect_set(F.coalesce(F.col(name), F.lit(UNKNOWN)))
+        questions["levels", name] = F.collect_set(F.coalesce(column(name), F.lit(UNKNOWN)))
     for group, metrics in groups.items():
         inside = has_outcomes(metrics)
         numeric = numeric_covariates(windows, design, metrics)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from jobs.unit_analysis import UnitAnalysis, analyze_units, as_document
 from metrics.configuration.units import load_unit_experiment
@@ -248,6 +249,53 @@ def test_texts_truths_and_gaps_are_read_as_what_they_are(spark: SparkSession, tm
     assert spend.df == 59 - (1 + 1 + 2 + 1 + 1)
 
 
+def family(spark: SparkSession, folder: Path, rows: list[dict[str, str]], **names: str) -> UnitAnalysis:
+    """The same with clusters in column `family`, and columns renamed."""
+    frame = pd.DataFrame([{**BASE, "family": "", **changes} for changes in rows]).rename(columns=names)
+    frame.to_csv(folder / "units.csv", index=False)
+    text = UNITS.replace("unit: user", "unit: user\n  cluster: family")
+    for old, new in names.items():
+        text = text.replace(old, new)
+    (folder / "spec.yml").write_text(text)
+    return analyze_units(spark, load_unit_experiment(folder / "spec.yml"))
+
+
+def test_a_missing_cluster_is_no_cluster_and_households_count_by_their_smallest_id(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    rows = [
+        {**person, "user": str(i + 1), "family": ("NA", "", "nan")[i % 3]}
+        for i, person in enumerate(people())
+    ]
+    # Users 9 (arm a) and 10 (arm b) are one family, that of the smaller number.
+    rows[8]["family"] = rows[9]["family"] = "f"
+    found = family(spark, tmp_path, rows)
+    assert row(found, "kept", "difference_in_means").n_households == 59
+    (households,) = [c for c in found.srm_checks if (c.unit, c.slice) == ("household", "all")]
+    assert households.observed == {"a": 30, "b": 29}
+
+
+def test_names_may_hold_dots(spark: SparkSession, tmp_path: Path) -> None:
+    plain = family(spark, tmp_path, people())
+    dotted = family(spark, tmp_path, people(), before="before.week", plan="plan.name")
+    assert numbers(row(dotted, "spend", "ols")) == numbers(row(plain, "spend", "ols"))
+
+
+def test_a_broken_sample_ratio_marks_every_row(spark: SparkSession, tmp_path: Path) -> None:
+    rows = [{**person, "variant": "a" if i % 10 else "b"} for i, person in enumerate(people(300))]
+    found = analyzed(spark, tmp_path, rows)
+    assert any(check.triggered for check in found.srm_checks)
+    assert {r.status for r in found.estimates} == {"srm_blocked"}
+    assert row(found, "kept", "difference_in_means").effect is not None
+
+
+def test_an_outcome_that_nobody_has_is_no_data(spark: SparkSession, tmp_path: Path) -> None:
+    rows = [{**person, "spend": ""} for person in people()]
+    assert row(analyzed(spark, tmp_path, rows), "spend", "cuped").status == "no_data"
+    rows = [{**person, "spend": "1" if person["variant"] == "a" else ""} for person in people()]
+    assert row(analyzed(spark, tmp_path, rows), "spend", "cuped").status == "empty_arm"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -257,6 +305,7 @@ def test_texts_truths_and_gaps_are_read_as_what_they_are(spark: SparkSession, tm
         ({"user": "001"}, "user '001' has 2 rows; give one row per unit"),
         ({"spend": "1,5"}, "1 rows of spend are no number, such as '1,5'"),
         ({"spend": "inf"}, "1 rows of spend are no number, such as 'inf'"),
+        ({"before": "n.a."}, "1 rows of before are no number, such as 'n.a.'"),
         ({"kept": "2"}, "kept is 2; a proportion is 0 or 1"),
     ],
 )
@@ -264,7 +313,7 @@ def test_bad_rows_are_one_line(
     spark: SparkSession, tmp_path: Path, change: dict[str, str], message: str
 ) -> None:
     with pytest.raises(InputError) as error:
-        analyzed(spark, tmp_path, [*people(8), {"user": "009", **change}])
+        analyzed(spark, tmp_path, [*people(30), {"user": "099", **change}])
     assert message in str(error.value)
 
 
@@ -286,3 +335,8 @@ def test_parquet_and_delta_give_the_same(spark: SparkSession, tmp_path: Path) ->
         (tmp_path / f"{kind}.yml").write_text(UNITS.replace("units.csv", kind))
         again = analyze_units(spark, load_unit_experiment(tmp_path / f"{kind}.yml"))
         assert numbers(row(again, "spend", "cuped")) == numbers(row(found, "spend", "cuped"))
+    dated = frame.withColumn("spend", F.lit("2026-01-01").cast("date"))
+    dated.write.parquet(str(tmp_path / "dated"))
+    (tmp_path / "dated.yml").write_text(UNITS.replace("units.csv", "dated"))
+    with pytest.raises(InputError, match="rows of spend are no number, such as '2026-01-01'"):
+        analyze_units(spark, load_unit_experiment(tmp_path / "dated.yml"))

@@ -89,6 +89,47 @@ def test_faults_name_key_and_remedy(tmp_path: Path, old: str, new: str, message:
     assert any(message in fault for fault in error.value.faults)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "    kept:",
+            "    errors_per_call_numerator: {kind: mean}\n    kept:",
+            "'errors_per_call_numerator' is both",
+        ),
+        (
+            "    kept: {kind: proportion, column",
+            "    household_id: {kind: proportion, column",
+            "'household_id' is both",
+        ),
+        ("    spend:", "    Platform:", "'Platform' is both a segment or stratum and metric Platform"),
+        (
+            "segments: [platform]",
+            "segments: [stratum]",
+            "'stratum' is both a column of its own and a segment",
+        ),
+        (
+            "    kept:",
+            "    pre_tenure: {kind: mean}\n    kept:",
+            "'pre_tenure' is both the covariate tenure and",
+        ),
+    ],
+)
+def test_columns_of_different_meaning_may_not_share_a_name(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert old in SPEC
+    with pytest.raises(ConfigurationError) as error:
+        load(tmp_path, SPEC.replace(old, new))
+    assert any(message in fault for fault in error.value.faults)
+
+
+def test_arms_are_named_as_the_file_names_them(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yml"
+    path.write_text(SPEC.replace("gate_30: 0.5", '"Variant A (grün)": 0.5'))
+    assert load_unit_experiment(path).design.control == "Variant A (grün)"
+
+
 def test_clusters_cannot_be_randomised_without_a_column(tmp_path: Path) -> None:
     text = SPEC.replace("  cluster: family_id\n", "") + "randomized_by: cluster\n"
     with pytest.raises(

@@ -84,6 +84,20 @@ def test_levels_with_one_arm_are_left_out() -> None:
     assert wald(one, ["top"], "level") == Interaction("empty_arm")
 
 
+def test_a_level_with_one_household_in_an_arm_is_left_out() -> None:
+    """Its residual is 0, as if its effect were known exactly: the test would reject two times of three."""
+    rows = random_levels()
+    whole = wald(rows, ["top"], "level")
+    arms = ["treatment", *["control"] * 29]
+    lone = pd.DataFrame(
+        {"household_id": range(5000, 5030), "arm": arms, "level": "lone", "top": np.arange(30.0)}
+    )
+    found = wald(pd.concat([rows, lone.assign(bottom=1.0)], ignore_index=True), ["top"], "level")
+    assert (found.statistic, found.df1, found.df2) == pytest.approx(
+        (whole.statistic, whole.df1, whole.df2), rel=1e-9
+    )
+
+
 def test_no_variance_and_one_household_are_named() -> None:
     rows = random_levels()
     assert wald(rows.assign(top=2.0), ["top"], "level").status == "no_variance"

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -28,7 +30,7 @@ def counted(values: np.ndarray, probability: float, parts: int = 1) -> q.Counts:
     places = np.arange(len(values)) * 37 % BUCKETS
     raws = [rows_of(values[i::parts], places[i::parts]) for i in range(parts)]
     leading = [dict(q._leading_kernel(slices)(raw))[0] for raw in raws]
-    brackets = {0: q._bracket(q._merged_leading(leading), probability)}
+    brackets = {0: q._bracket(q._merged_leading(leading), slices[0])}
     payloads = [dict(q._counting_kernel(slices, brackets)(raw))[0] for raw in raws]
     return q._counts(q._merged_counts(payloads))
 
@@ -74,6 +76,26 @@ def test_the_spread_of_a_median_is_its_asymptotic_one() -> None:
     values = np.random.default_rng(6).random(40_000)
     found = q.replicate_quantiles(counted(values, 0.5), 0.5, 5, 4_000)
     assert found.std() == pytest.approx(np.sqrt(0.25 / 40_000), rel=0.08)
+
+
+def test_replicates_of_large_alike_clusters_stay_within_what_is_kept() -> None:
+    """60 clusters of 400 rows that hardly differ within: the median moves as far as with 60 rows."""
+    random = np.random.default_rng(7)
+    cluster = np.repeat(np.arange(60), 400)
+    values = random.normal(size=60)[cluster] + random.normal(scale=0.01, size=len(cluster))
+    places = cluster * 997 % BUCKETS
+    slices = [replace(slice_of(0.5), alike=400.0)]
+    raw = RawRows({"spend": values, "bucket": places}, cluster, np.zeros(len(cluster), dtype=np.int64))
+    counts = q.count_slices(HouseholdRows(raw, None), slices)[slices[0]]
+    found = q.replicate_quantiles(counts, 0.5, 5, 300)
+    weights = np.column_stack(
+        [block_weights(5, p // BLOCK, 300)[:, p % BLOCK] for p in (np.arange(60) * 997 % BUCKETS).tolist()]
+    )
+    expected = [type1_quantile(np.repeat(values, own[cluster]), 0.5) for own in weights]
+    assert found.std() == pytest.approx(np.std(expected), rel=0.02)
+    assert np.quantile(found, [0.025, 0.975]) == pytest.approx(
+        np.quantile(expected, [0.025, 0.975]), abs=0.02
+    )
 
 
 def test_slices_without_rows_are_absent() -> None:
