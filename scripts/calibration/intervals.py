@@ -77,6 +77,7 @@ def settings_of(sizes: Sizes) -> tuple[Setting, ...]:
         Setting("households 1:1", *usual, Assignment(by_household=True)),
         Setting("few", sizes.experiments, sizes.few_households),
         Setting("many", sizes.with_many, sizes.many_households),
+        Setting("many 4:1", sizes.with_many, sizes.many_households, Assignment(share=0.2)),
         Setting("strong effect", *usual, effects=Effects(plays=1.0)),
     )
 

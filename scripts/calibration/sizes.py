@@ -13,7 +13,7 @@ class Sizes:
 
     with_many: experiments of many households. truth_households: of the one draw that gives the winsorized truth.
     paths: of normal increments. fine_paths: those that are looked at 1,000 times. pilot: experiments that set a
-    plan's maximum information.
+    plan's maximum information. traced: those that trace a deviation to its cause.
     """
 
     experiments: int = 10_000
@@ -22,6 +22,7 @@ class Sizes:
     many_households: int = 4_000
     with_many: int = 2_000
     truth_households: int = 2_000_000
+    traced: int = 4_000
     replicated: int = 4_000
     replicates: int = 1_000
     finely_replicated: int = 200
@@ -45,6 +46,7 @@ SMALL = Sizes(
     many_households=300,
     with_many=10,
     truth_households=20_000,
+    traced=10,
     replicated=10,
     replicates=300,
     finely_replicated=4,
@@ -65,6 +67,7 @@ def scaled(experiments: int) -> Sizes:
     share = experiments / FULL.experiments
     counts = (
         "with_many",
+        "traced",
         "replicated",
         "finely_replicated",
         "paths",
