@@ -112,10 +112,11 @@ def _reading(findings: Sequence[Findings], reasons: Reasons) -> str:
     uneven = by_name["profiles 4:1"].coverages["watch", "difference_in_means", "absolute"]
     skewed = few.coverages["watch", "difference_in_means", "relative"]
     lowest, highest = _range(usual, "absolute")
+    least, most = _range(by_name["households 1:1"], "absolute")
     return prose(f"""
         **Every estimator's interval keeps its promise where there are households enough.** With 800 of them and even
-        shares absolute intervals hold the truth in {lowest} to {highest} of experiments, and the same where households
-        are assigned; mean standard errors are the estimates' spread. With 4,000 nothing of what follows can be told
+        shares absolute intervals hold the truth in {lowest} to {highest} of experiments, {least} to {most} where
+        households are assigned; mean standard errors are the estimates' spread. With 4,000 nothing of what follows can be told
         from chance.
 
         **Heavy tails want more households, in the smaller arm above all.** In `profiles 4:1` a fifth of the profiles
