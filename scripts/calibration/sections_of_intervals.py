@@ -116,8 +116,8 @@ def _reading(findings: Sequence[Findings], reasons: Reasons) -> str:
     return prose(f"""
         **Every estimator's interval keeps its promise where there are households enough.** With 800 of them and even
         shares absolute intervals hold the truth in {lowest} to {highest} of experiments, {least} to {most} where
-        households are assigned; mean standard errors are the estimates' spread. With 4,000 nothing of what follows can be told
-        from chance.
+        households are assigned; mean standard errors are the estimates' spread. With 4,000 nothing of what follows
+        can be told from chance.
 
         **Heavy tails want more households, in the smaller arm above all.** In `profiles 4:1` a fifth of the profiles
         are treated. A treated sample that happens to lack heavy viewers has a low mean and, because it lacks them, a
