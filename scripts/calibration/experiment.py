@@ -155,7 +155,9 @@ def interactions(prepared: Prepared) -> dict[str, Interaction]:
 def _nobody(group: Group, detail_limit: int) -> Moments:
     none = np.zeros(0, dtype=np.int64)
     rows = np.zeros((0, 1 + len(group.columns)))
-    return moments_of(group.names, ARMS, group.shift, group.cap, rows, none, none, detail_limit)
+    return moments_of(
+        group.names, ARMS, group.shift, (group.floor, group.cap), rows, none, none, detail_limit
+    )
 
 
 def _sums(raw: RawRows, fits: Mapping[Key, tuple[Group, AnyFit]]) -> dict[Key, AnySums]:

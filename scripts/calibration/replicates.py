@@ -27,7 +27,7 @@ PLACE = 3
 
 
 def _metric(name: str, kind: str) -> Metric:
-    return Metric(name, kind, None, None, None, 7, None, "", "", "", "")
+    return Metric(name, kind, None, None, None, 7, (), "", "", "", "")
 
 
 METRICS = {"plays": _metric("plays", "mean"), "failure_rate": _metric("failure_rate", "ratio")}
@@ -117,7 +117,7 @@ def _basis(raw: RawRows) -> Basis:
     groups = (exposed_group(), group)
     plan = Plan(ARMS, groups, {}, FEW_HOUSEHOLDS)
     cells = cell_moments(HouseholdRows(raw, None), plan)
-    return Basis(DESIGN, Catalogue({}, METRICS), plan, groups, cells)
+    return Basis(DESIGN, Catalogue({}, METRICS), plan, groups, cells, has_windows=True)
 
 
 def _compared(metric: str, pairs: list[tuple[Result, Result]], truth: float) -> Compared:
