@@ -9,12 +9,9 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from jobs.java import QUICK_START, archived_classes
 from jobs.session import spark_session
 
-# Made at set-up; a JVM for which it was not made ignores it.
-ARCHIVE = Path(sys.prefix) / "spark-classes.jsa"
-# A command is seconds of work, most of it start-up: compiling less pays. It needs room for what it compiles.
-JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -Xlog:cds=off -Xlog:cds+dynamic=off"
 QUIET = f"-Dlog4j2.configurationFile={Path(__file__).with_name('quiet.log4j2.properties')}"
 SETTINGS = {
     "spark.driver.memory": "4g",
@@ -28,7 +25,10 @@ SETTINGS = {
 @contextmanager
 def embedded_spark(name: str) -> Iterator[SparkSession]:
     """A local session on all cores. What PYSPARK_SUBMIT_ARGS of the environment says wins, such as memory."""
-    options = {**SETTINGS, "spark.driver.extraJavaOptions": _java_options()}
+    options = {
+        **SETTINGS,
+        "spark.driver.extraJavaOptions": f"{archived_classes()} {QUICK_START} {QUIET}".strip(),
+    }
     arguments = [part for key, value in options.items() for part in ("--conf", f"{key}={value}")]
     given = os.environ.get("PYSPARK_SUBMIT_ARGS", "").removesuffix("pyspark-shell")
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"--master local[*] {shlex.join(arguments)} {given} pyspark-shell"
@@ -36,8 +36,3 @@ def embedded_spark(name: str) -> Iterator[SparkSession]:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     with spark_session(name) as spark:
         yield spark
-
-
-def _java_options() -> str:
-    archive = f"-XX:SharedArchiveFile={ARCHIVE} " if ARCHIVE.is_file() else ""
-    return f"{archive}{JAVA} {QUIET}"

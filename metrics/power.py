@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
+from metrics.checks import check_positive, check_share
 from metrics.errors import InputError
 from metrics.sequential.designs import equally_spaced, inflation
 from metrics.sequential.spending import spending_function
@@ -77,7 +78,7 @@ class Requirement:
 def units_for_mean(design: Design, mean: float, sd: float, mde_relative: float) -> Requirement:
     """Units by which a relative change of a mean is detected: n_control = (1 + 1/r) zz sd^2 / delta^2."""
     _check_mean(mean, sd)
-    _check_positive("relative MDE", mde_relative)
+    check_positive("relative MDE", mde_relative)
     if mean == 0:
         raise InputError("mean is 0, so that nothing is relative to it; give --n instead of a relative MDE")
     factors = factors_of(design)
@@ -90,7 +91,7 @@ def units_for_mean(design: Design, mean: float, sd: float, mde_relative: float) 
 def mde_of_mean(design: Design, mean: float, sd: float, n_control: float) -> Requirement:
     """The change of a mean that n_control units, and as many per treatment as allocated, detect."""
     _check_mean(mean, sd)
-    _check_positive("n", n_control)
+    check_positive("n", n_control)
     factors = factors_of(design)
     units = (1 + 1 / min(design.ratios)) / n_control
     delta = sd * math.sqrt(_zz(design) * units * factors.product)
@@ -113,7 +114,7 @@ def units_for_proportions(design: Design, p1: float, p2: float) -> Requirement:
 def mde_of_proportion(design: Design, p1: float, n_control: float) -> Requirement:
     """The rise of a proportion above p1 that n_control units, and as many per treatment as allocated, detect."""
     _check_proportions(p1)
-    _check_positive("n", n_control)
+    check_positive("n", n_control)
     factors = factors_of(design)
     wanted = n_control / factors.product
 
@@ -132,8 +133,8 @@ def power_of_mean(
 ) -> float:
     """Power of the two-sided z test, rejections on both sides counted."""
     for name, value in (("sd", sd), ("n", n_control), ("n", n_treatment)):
-        _check_positive(name, value)
-    _check_share("alpha", alpha)
+        check_positive(name, value)
+    check_share("alpha", alpha)
     drift = effect / (sd * math.sqrt(1 / n_control + 1 / n_treatment))
     z = -ndtri(alpha / 2)
     return float(ndtr(drift - z) + ndtr(-drift - z))
@@ -162,7 +163,7 @@ def design_effect(clusters: Clusters) -> float:
 
 def max_information(effect: float, design: Design) -> float:
     """Inverse variance of the estimate at the planned end: inflation ((z_{1-alpha/2} + z_power) / effect)^2."""
-    _check_positive("effect", abs(effect))
+    check_positive("effect", abs(effect))
     return factors_of(design).inflation * _zz(design) / effect**2
 
 
@@ -215,13 +216,13 @@ def _n_of_proportions(design: Design, p1: float, p2: float) -> float:
 
 
 def _check_design(design: Design) -> None:
-    _check_share("alpha", design.alpha)
+    check_share("alpha", design.alpha)
     if not -1 < design.rho < 1:
         raise InputError(f"rho is {design.rho}; expected above -1 and below 1")
     if len(design.allocation) < 2:
         raise InputError("allocation has no treatment; give control:treatment, such as 1:1")
     for share in design.allocation:
-        _check_positive("allocation", share)
+        check_positive("allocation", share)
     if not design.comparison_alpha / 2 < design.power < 1:
         raise InputError(f"power is {design.power}; expected above alpha/2 and below 1")
     if design.looks < 1:
@@ -232,21 +233,11 @@ def _check_design(design: Design) -> None:
 def _check_mean(mean: float, sd: float) -> None:
     if not math.isfinite(mean):
         raise InputError(f"mean is {mean}; expected a finite number")
-    _check_positive("sd", sd)
+    check_positive("sd", sd)
 
 
 def _check_proportions(*proportions: float) -> None:
     for proportion in proportions:
-        _check_share("proportion", proportion)
+        check_share("proportion", proportion)
     if len(set(proportions)) < len(proportions):
         raise InputError(f"p1 and p2 are both {proportions[0]}; give two that differ")
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 < value < 1:
-        raise InputError(f"{name} is {value}; expected above 0 and below 1")
-
-
-def _check_positive(name: str, value: float) -> None:
-    if not 0 < value < math.inf:
-        raise InputError(f"{name} is {value}; expected a positive number")

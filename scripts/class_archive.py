@@ -14,17 +14,17 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from jobs.java import SILENT_ARCHIVE
 from scripts.environment import Settings, environment
 
 TRAINING = Path(__file__).with_name("class_training.py")
-QUIET = "-Xlog:cds=off -Xlog:cds+dynamic=off"
 
 
 def archiving_command(archive: Path, folder: Path) -> list[str]:
     """The spark-submit that leaves the archive behind when its JVM ends."""
     return [
         *("spark-submit", "--master", "local[2]", "--driver-memory", "1g"),
-        *("--driver-java-options", f"-XX:ArchiveClassesAtExit={archive} {QUIET}"),
+        *("--driver-java-options", f"-XX:ArchiveClassesAtExit={archive} {SILENT_ARCHIVE}"),
         *("--conf", "spark.ui.enabled=false", "--conf", "spark.sql.shuffle.partitions=2"),
         *("--conf", "spark.databricks.delta.snapshotPartitions=2"),
         *(str(TRAINING), str(folder)),

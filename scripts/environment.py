@@ -6,15 +6,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs.java import QUICK_START, archived_classes
 from scripts.errors import RunError
 
 ROOT = Path(__file__).resolve().parent.parent
 # Another Spark's home or settings, or another project's modules, must not slip in.
 FOREIGN = ("SPARK_CONF_DIR", "PYTHONPATH", "PYTHONHOME", "PYSPARK_DRIVER_PYTHON", "AIRFLOW_CONFIG")
-# A day on one machine is a minute of work, most of it start-up: compiling less costs a quarter less (measured at 20,000
-# profiles). With that alone the JVM keeps 48 MB for compiled code, which a day fills: the rest would be interpreted.
-# A backfill gains nothing by it, and the jobs run by hand do not have it.
-QUICK_START = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
 
 
 @dataclass(frozen=True)
@@ -73,9 +70,8 @@ def environment(settings: Settings, quick_start: bool = False) -> dict[str, str]
     }
     if on_this_machine(settings.master):
         own["SPARK_LOCAL_IP"] = "127.0.0.1"  # no look-up of the machine's own name, which may have no address
-    archive = Path(sys.prefix) / "spark-classes.jsa"
-    if archive.is_file():
-        own["SPARK_SUBMIT_OPTS"] = f"-XX:SharedArchiveFile={archive} -Xlog:cds=off -Xlog:cds+dynamic=off"
+    if archived := archived_classes():
+        own["SPARK_SUBMIT_OPTS"] = archived
     if quick_start:
         own["SPARK_SUBMIT_OPTS"] = f"{own.get('SPARK_SUBMIT_OPTS', '')} {QUICK_START}".strip()
     return own

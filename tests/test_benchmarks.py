@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from benchmarks.statistics import measure, report
+from benchmarks.statistics import compared, measure, report, timed
+
+
+def test_work_shorter_than_the_clocks_tick_has_a_ratio() -> None:
+    nothing = compared("nothing", lambda: None, "nothing", lambda: timed(lambda: None)[0], rounds=3)
+    assert nothing.cpu_seconds > 0
+    assert nothing.ratio > 0
 
 
 @pytest.mark.slow

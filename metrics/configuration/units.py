@@ -182,8 +182,5 @@ def _roles(top: Section, metrics: Mapping[str, Metric]) -> Roles:
     block.values.setdefault("primary", [])
     roles = read_roles(block, metrics, "source.columns")
     named = {*roles.primary, *roles.secondary, *roles.guardrails}
-    return Roles(roles.primary, (*roles.secondary, *_others(metrics, named)), roles.guardrails)
-
-
-def _others(metrics: Iterable[str], named: set[str]) -> list[str]:
-    return [name for name in metrics if name not in named]
+    others = [name for name in metrics if name not in named]
+    return Roles(roles.primary, (*roles.secondary, *others), roles.guardrails)

@@ -9,6 +9,7 @@ from metrics.configuration.catalogue import Catalogue, Metric
 from metrics.configuration.experiment import NEW_PROFILE_DAYS, Covariates, Experiment
 from metrics.rollup.exposures import without_crossovers
 from metrics.schemas import declared_tables
+from metrics.statistics.layout import stratum_of
 
 # Days relative to the exposure day: 0 is that day from the exposure on, negative days lie before it.
 _OFFSET = "_offset"
@@ -112,7 +113,9 @@ def _finished(
         **_matured(experiment, catalogue, analysis_day),
         **_known_covariates(experiment.covariates),
     }
-    present = joined.withColumns(computed).withColumn("stratum", _stratum(experiment))
+    present = joined.withColumns(computed).withColumn(
+        "stratum", stratum_of([F.col(name) for name in experiment.strata])
+    )
     absent = [name for name in table.columns if name not in present.columns]
     return table.conform(present.withColumns(table.empty_columns(*absent)) if absent else present)
 
@@ -141,7 +144,3 @@ def _known_covariates(covariates: Covariates | None) -> dict[str, Column]:
 def _tenure_band() -> Column:
     tenure = F.col("tenure_days")
     return F.when(tenure.isNull(), "unknown").when(tenure < NEW_PROFILE_DAYS, "new").otherwise("established")
-
-
-def _stratum(experiment: Experiment) -> Column:
-    return F.concat_ws("|", *experiment.strata) if experiment.strata else F.lit("all")

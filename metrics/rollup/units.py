@@ -8,7 +8,7 @@ from pyspark.sql.types import BooleanType, NumericType, StringType
 
 from metrics.configuration.units import UnitExperiment, raw_name
 from metrics.errors import InputError
-from metrics.statistics.layout import STRATUM, UNKNOWN, covariate_sources
+from metrics.statistics.layout import STRATUM, UNKNOWN, covariate_sources, stratum_of
 
 # A whole number as numbers are written, so that equal texts are equal numbers.
 _WHOLE_NUMBER = "^(0|[1-9][0-9]{0,18})$"
@@ -32,7 +32,6 @@ def unit_windows(typed: DataFrame, experiment: UnitExperiment) -> DataFrame:
     unit = F.concat(F.lit("unit:"), name)
     cluster = F.concat(F.lit("cluster:"), _said(file.cluster)) if file.cluster else F.lit(None)
     texts = {name: F.coalesce(_text(name), F.lit(UNKNOWN)) for name in (*design.strata, *design.segments)}
-    stratum = F.concat_ws("|", *(texts[name] for name in design.strata)) if design.strata else F.lit("all")
     numbers = {name: _number(column) for name, column in file.outcomes.items()}
     adjusting = {
         name: _text(raw_name(name)) if _is_text(facts, raw_name(name)) else _number(raw_name(name))
@@ -42,7 +41,7 @@ def unit_windows(typed: DataFrame, experiment: UnitExperiment) -> DataFrame:
         "profile_id": unit,
         "household_id": F.coalesce(cluster, unit),
         "arm": _text(file.arm),
-        STRATUM: stratum,
+        STRATUM: stratum_of([texts[name] for name in design.strata]),
         **texts,
         **numbers,
         **adjusting,

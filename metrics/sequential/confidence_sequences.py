@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metrics.errors import InputError
+from metrics.checks import check_positive, check_share
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class MixtureTest:
 
 def best_rho(t_star: float, alpha: float = 0.05) -> float:
     """The rho that makes the asymptotic sequence narrowest after about t_star observations."""
-    _check_alpha(alpha)
-    _check_positive("t_star", t_star)
+    check_share("alpha", alpha)
+    check_positive("t_star", t_star)
     spread = -2 * math.log(alpha)
     return math.sqrt((spread + math.log(spread + 1)) / t_star)
 
@@ -43,9 +43,9 @@ def asymptotic_interval(
 
     For a mean std_error is sd / sqrt t; for a difference t counts the observations of both arms.
     """
-    _check_alpha(alpha)
+    check_share("alpha", alpha)
     for name, value in (("standard error", std_error), ("t", t), ("rho", rho)):
-        _check_positive(name, value)
+        check_positive(name, value)
     growth = t * rho**2
     radius = math.sqrt(2 * (growth + 1) / growth * (math.log1p(growth) / 2 - math.log(alpha)))
     return Interval(estimate - radius * std_error, estimate + radius * std_error)
@@ -58,12 +58,12 @@ def mixture_tests(
 
     The p-value is the smallest 1 / likelihood ratio so far, at most 1.
     """
-    _check_alpha(alpha)
-    _check_positive("tau_squared", tau_squared)
+    check_share("alpha", alpha)
+    check_positive("tau_squared", tau_squared)
     found: list[MixtureTest] = []
     p_value = 1.0
     for estimate, std_error in zip(estimates, std_errors, strict=True):
-        _check_positive("standard error", std_error)
+        check_positive("standard error", std_error)
         log_ratio = _log_likelihood_ratio(estimate, std_error**2, tau_squared)
         p_value = min(p_value, math.exp(min(0.0, -log_ratio)))
         radius = _mixture_radius(std_error**2, tau_squared, alpha)
@@ -79,13 +79,3 @@ def _log_likelihood_ratio(estimate: float, variance: float, tau_squared: float) 
 def _mixture_radius(variance: float, tau_squared: float, alpha: float) -> float:
     total = variance + tau_squared
     return math.sqrt(variance * total / tau_squared * (math.log(total / variance) - 2 * math.log(alpha)))
-
-
-def _check_alpha(alpha: float) -> None:
-    if not 0 < alpha < 1:
-        raise InputError(f"alpha is {alpha}; expected above 0 and below 1")
-
-
-def _check_positive(name: str, value: float) -> None:
-    if not 0 < value < math.inf:
-        raise InputError(f"{name} is {value}; expected a positive number")

@@ -5,7 +5,7 @@ scores of the regressions and interaction tests. A fifth, on request, sums bucke
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any, TypeVar
@@ -23,7 +23,6 @@ from metrics.statistics.cells import Cell, Plan, cell_moments
 from metrics.statistics.frame import analysis_frame, find_caps, groups_of, partitions_of
 from metrics.statistics.interactions import Interaction, LevelFit, LevelSums, fit_levels, interaction
 from metrics.statistics.layout import (
-    ALL,
     MISSING,
     STRATUM,
     Group,
@@ -44,7 +43,6 @@ from metrics.statistics.questions import (
     SECOND_PASS,
     InteractionQuestion,
     Question,
-    homes,
     interaction_questions,
     questions,
 )
@@ -114,12 +112,13 @@ def estimate(
     with household_rows(analysis_frame(analysed, design, survey), partitions_of(survey)) as rows:
         cells = cell_moments(rows, plan)
         basis = Basis(design, catalogue, plan, groups, cells, has_windows=analysis_day is not None)
-        regressions, interactions = _regressions(basis), _interactions(basis)
-        sums = sum_scores(rows, _open_fits(groups, regressions) | _open_fits(groups, interactions))
         asked = list(questions(design, catalogue, groups, basis.slices, bootstrap=replicates > 0))
-        replicated = [question for question in asked if question.estimator in REPLICATED]
+        regressions = {q: _regression(q, basis) for q in asked if q.estimator in SECOND_PASS}
+        interactions = _interactions(basis)
+        sums = sum_scores(rows, _open_fits(basis, regressions) | _open_fits(basis, interactions))
+        replicated = [q for q in asked if q.estimator in REPLICATED]
         results = bootstrap_results(rows, basis, replicated, replicates, seed_of(design.id, epoch))
-    results |= results_from_moments(basis)
+    results |= {q: _from_moments(q, basis) for q in asked if q.estimator not in (*SECOND_PASS, *REPLICATED)}
     results |= {q: _estimated(f, sums.get(q), design) for q, f in regressions.items()}
     answers = [
         _row(question, results[question], design, cells[question.cell], analysis_day, epoch)
@@ -141,26 +140,10 @@ def _marked(row: Row) -> Row:
 
 
 def _open_fits(
-    groups: Sequence[Group], fits: Mapping[Any, Fit | Result] | Mapping[Any, LevelFit | Interaction]
+    basis: Basis, fits: Mapping[Any, Fit | Result] | Mapping[Any, LevelFit | Interaction]
 ) -> dict[Question | InteractionQuestion, tuple[Group, AnyFit]]:
     """Those that the second pass has to finish, with the group of their metric."""
-    home = homes(groups)
-    return {q: (home[q.metric], f) for q, f in fits.items() if isinstance(f, Fit | LevelFit)}
-
-
-def results_from_moments(basis: Basis) -> dict[Question, Result]:
-    """Every estimate that needs no second pass, in every cell; no Spark."""
-    return {
-        question: _from_moments(question, basis)
-        for question in questions(basis.design, basis.catalogue, basis.groups, basis.slices)
-        if question.estimator not in SECOND_PASS
-    }
-
-
-def _regressions(basis: Basis) -> dict[Question, Fit | Result]:
-    """Coefficients of every regression, or the status why there are none."""
-    asked = questions(basis.design, basis.catalogue, basis.groups, [(ALL, ALL)])
-    return {q: _regression(q, basis) for q in asked if q.estimator in SECOND_PASS}
+    return {q: (basis.home[q.metric], f) for q, f in fits.items() if isinstance(f, Fit | LevelFit)}
 
 
 def _regression(question: Question, basis: Basis) -> Fit | Result:
@@ -172,7 +155,7 @@ def _regression(question: Question, basis: Basis) -> Fit | Result:
         cells = [Cell(question.cell.group, STRATUM, value) for value in basis.plan.levels.get(STRATUM, ())]
         strata = [basis.cells[cell] for cell in cells]
         return fit_post_stratified(moments, strata, question.metric, comparison)
-    group = homes(basis.groups)[question.metric]
+    group = basis.home[question.metric]
     covariates = group.covariates[question.metric] + ((MISSING,) if group.has_missing else ())
     fit = fit_ols if question.estimator == "ols" else fit_lin
     return fit(moments, question.metric, covariates, comparison)
@@ -214,7 +197,7 @@ def _from_moments(question: Question, basis: Basis) -> Result:
         return Result(status, counts_of(moments, question.arm))
     metric = basis.catalogue.metrics[question.metric]
     comparison = _comparison(question, basis.design)
-    covariates = homes(basis.groups)[metric.name].covariates[metric.name]
+    covariates = basis.home[metric.name].covariates[metric.name]
     match question.estimator:
         case "ratio":
             return e.ratio(moments, *_fraction(metric), comparison)

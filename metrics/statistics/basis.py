@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from metrics.configuration.catalogue import Catalogue
 from metrics.configuration.design import Design
 from metrics.statistics.cells import Cell, Plan
 from metrics.statistics.layout import ALL, EXPOSED, STRATUM, Group
 from metrics.statistics.moments import Moments
-from metrics.statistics.questions import Question
+from metrics.statistics.questions import Question, homes
 from metrics.statistics.results import population_status
 
 Cells = Mapping[Cell, Moments]
@@ -24,6 +25,11 @@ class Basis:
     groups: tuple[Group, ...]
     cells: Cells
     has_windows: bool
+
+    @cached_property
+    def home(self) -> Mapping[str, Group]:
+        """The group of each metric."""
+        return homes(self.groups)
 
     @property
     def slices(self) -> tuple[tuple[str, str], ...]:

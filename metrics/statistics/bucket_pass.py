@@ -7,7 +7,7 @@ import numpy as np
 
 from metrics.statistics.bootstrap import BUCKETS
 from metrics.statistics.cells import Cell
-from metrics.statistics.layout import ALL, Group, code_of
+from metrics.statistics.layout import ALL, Group, code_of, population
 from metrics.statistics.moments import Floats, Integers
 from metrics.statistics.passes import HouseholdRows, Kernel, RawRows
 
@@ -56,8 +56,7 @@ def bucket_sums(rows: HouseholdRows, plan: BucketPlan) -> dict[Cell, BucketSums]
 def partition_sums(raw: RawRows, plan: BucketPlan) -> Iterator[tuple[int, Integers, Floats]]:
     """By the cell's position the buckets of one partition, and their sums (k, A(1+q)). Numpy only."""
     for name, group in plan.groups.items():
-        inside = raw.where(group.matured(raw.columns, len(raw)))
-        x = group.rows(inside.columns, len(inside))
+        inside, x = population(group, raw)
         bucket = inside.columns[BUCKET].astype(np.int64)
         for position, (cell, level) in enumerate(plan.cells):
             if cell.group != name:

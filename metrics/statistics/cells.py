@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metrics.statistics.layout import ALL, Group, code_of
+from metrics.statistics.layout import ALL, Group, code_of, population
 from metrics.statistics.moments import Floats, Integers, Moments, merged, moments_of
 from metrics.statistics.passes import HouseholdRows, Kernel, RawRows
 
@@ -52,8 +52,7 @@ def partition_moments(raw: RawRows, plan: Plan) -> Iterator[tuple[int, Moments]]
     """Moments of the plan's cells that have rows, by position. Numpy only."""
     positions = {cell: i for i, cell in enumerate(plan.cells)}
     for group in plan.groups:
-        inside = raw.where(group.matured(raw.columns, len(raw)))
-        rows = group.rows(inside.columns, len(inside))
+        inside, rows = population(group, raw)
         yield positions[Cell(group.name)], _moments(group, plan, rows, inside.arm, inside.household)
         for segment, values in plan.levels.items():
             code = inside.columns[code_of(segment)]

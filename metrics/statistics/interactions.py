@@ -6,7 +6,6 @@ ratios are linearised (delta method). Profiles of one household may be in differ
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from scipy import sparse
@@ -14,7 +13,7 @@ from scipy.special import fdtrc
 
 from metrics.statistics import vcov as v
 from metrics.statistics.estimators import ROUNDING, picked, totals_of
-from metrics.statistics.moments import Floats, Integers, Moments
+from metrics.statistics.moments import Floats, Integers, Moments, begins
 from metrics.statistics.regression import Rows
 from metrics.statistics.results import EMPTY_ARM, NO_VARIANCE, OK, ONE_CLUSTER, leverage_status
 
@@ -43,9 +42,6 @@ class LevelSums:
 
     n_households: int
     products: Floats
-
-    def __add__(self, other: Self) -> "LevelSums":
-        return LevelSums(self.n_households + other.n_households, self.products + other.products)
 
 
 @dataclass(frozen=True)
@@ -102,7 +98,7 @@ def level_sums(fit: LevelFit, rows: Rows) -> LevelSums:
     by_kind = pair.x[:, read] @ fit.weights[:, :, read].reshape(-1, len(read)).T
     scores = np.take_along_axis(by_kind, (2 * pair.level + pair.arm)[:, None], axis=1)[inside, 0]
     household, place = pair.household[inside], place[inside]
-    number = np.cumsum(np.append(True, household[1:] != household[:-1])) - 1
+    number = np.cumsum(begins(household)) - 1
     shape = (int(number[-1]) + 1, len(fit.effects))
     by_household = sparse.csr_matrix((scores, (number, place)), shape=shape)
     return LevelSums(shape[0], (by_household.T @ by_household).toarray())

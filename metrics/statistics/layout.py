@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from metrics.configuration.catalogue import Catalogue, Metric
 from metrics.configuration.design import Design
 from metrics.statistics.moments import Floats
+from metrics.statistics.passes import RawRows
 
 ALL = "all"
 UNKNOWN = "unknown"
@@ -22,6 +23,11 @@ STRATUM = "stratum"
 def column(name: str) -> Column:
     """The column of that name, whatever is in it: a user's own may hold dots."""
     return F.col(f"`{name.replace('`', '``')}`")
+
+
+def stratum_of(values: Sequence[Column]) -> Column:
+    """The stratum that the values of the declared strata's columns make; everybody's is one without any."""
+    return F.concat_ws("|", *values) if values else F.lit(ALL)
 
 
 def code_of(name: str) -> str:
@@ -142,6 +148,12 @@ class Group:
         for position, column in enumerate(self.columns, start=1):
             x[:, position] = column.values(raw)
         return x
+
+
+def population(group: Group, raw: RawRows) -> tuple[RawRows, Floats]:
+    """A partition's rows that belong to a group, and their x."""
+    inside = raw.where(group.matured(raw.columns, len(raw)))
+    return inside, group.rows(inside.columns, len(inside))
 
 
 def exposed_group() -> Group:

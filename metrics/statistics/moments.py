@@ -9,7 +9,7 @@ CR2 needs.
 
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -230,12 +230,19 @@ class HouseholdTotals:
         return details
 
 
+def begins(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where each value differs from the one before it, (n,); the first does."""
+    new = np.ones(len(values), dtype=bool)
+    new[1:] = values[1:] != values[:-1]
+    return new
+
+
 def household_totals(rows: Floats, arm: Integers, household: Integers, n_arms: int) -> HouseholdTotals:
     """Sums of rows (n, 1+p) by household and arm; rows are sorted by both."""
     if len(rows) == 0:
         return HouseholdTotals(np.zeros((0, rows.shape[1])), np.zeros((0, n_arms), dtype=np.int64))
-    new_household = np.append(True, household[1:] != household[:-1])
-    starts = np.flatnonzero(new_household | np.append(True, arm[1:] != arm[:-1]))
+    new_household = begins(household)
+    starts = np.flatnonzero(new_household | begins(arm))
     index = np.cumsum(new_household)[starts] - 1
     place = np.full((index[-1] + 1, n_arms), -1, dtype=np.int64)
     place[index, arm[starts]] = np.arange(len(starts))

@@ -5,12 +5,11 @@ household at those coefficients, hence a second pass over the rows, which sums s
 """
 
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 
 from metrics.statistics import vcov as v
-from metrics.statistics.moments import Floats, Integers
+from metrics.statistics.moments import Floats, Integers, begins
 from metrics.statistics.results import LEVERAGE_ONE, Counts, Numbers, Result, finished
 
 
@@ -82,16 +81,6 @@ class ScoreSums:
     shared: Floats
     leverage: float
 
-    def __add__(self, other: Self) -> "ScoreSums":
-        return ScoreSums(
-            self.products + other.products,
-            self.own + other.own,
-            self.own_squared + other.own_squared,
-            self.overlap + other.overlap,
-            self.shared + other.shared,
-            max(self.leverage, other.leverage),
-        )
-
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -113,7 +102,7 @@ class Rows:
     @property
     def starts(self) -> Integers:
         """Where each household begins."""
-        return np.flatnonzero(np.append(True, self.household[1:] != self.household[:-1]))
+        return np.flatnonzero(begins(self.household))
 
 
 def score_sums(fit: Fit, rows: Rows) -> ScoreSums:

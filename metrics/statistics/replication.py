@@ -65,10 +65,7 @@ def quantile_results(
     slices = list(dict.fromkeys(slice_ for pair in needed.values() for slice_ in pair))
     counts = count_slices(rows, slices)
     with one_thread():
-        replicated = {
-            slice_: replicate_quantiles(found, slice_.probability, seed, replicates)
-            for slice_, found in counts.items()
-        }
+        replicated = replicate_quantiles(counts, seed, replicates)
     results = {}
     for question, (control, arm) in needed.items():
         values = [counts[slice_].quantile(slice_.probability) for slice_ in (control, arm)]
@@ -86,7 +83,7 @@ def quantile_results(
 
 def _slice(question: Question, basis: Basis, arm: int) -> Slice:
     metric = basis.catalogue.metrics[question.metric]
-    group = next(group for group in basis.groups if group.name == question.cell.group)
+    group = basis.home[question.metric]
     level = _level(question.cell, basis)
     moments = basis.cells[question.cell]
     alike = float(moments.household_products[arm, 0, arm, 0] / moments.row_products[arm, 0, 0])
@@ -94,9 +91,8 @@ def _slice(question: Question, basis: Basis, arm: int) -> Slice:
 
 
 def _plan(basis: Basis, asked: Sequence[Question]) -> BucketPlan:
-    groups = {group.name: group for group in basis.groups}
     cells = tuple(dict.fromkeys(question.cell for question in asked))
-    used = {cell.group: outcomes_only(groups[cell.group]) for cell in cells}
+    used = {question.cell.group: outcomes_only(basis.home[question.metric]) for question in asked}
     return BucketPlan(used, tuple((cell, _level(cell, basis)) for cell in cells), len(basis.plan.arms))
 
 

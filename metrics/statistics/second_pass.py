@@ -6,8 +6,7 @@ from typing import TypeVar
 import numpy as np
 
 from metrics.statistics.interactions import LevelFit, LevelSums, level_sums
-from metrics.statistics.layout import Group, code_of
-from metrics.statistics.moments import Floats
+from metrics.statistics.layout import Group, code_of, population
 from metrics.statistics.passes import HouseholdRows, Kernel, RawRows
 from metrics.statistics.regression import Fit, Rows, ScoreSums, score_sums
 
@@ -21,16 +20,15 @@ def sum_scores(rows: HouseholdRows, fits: Mapping[Key, tuple[Group, AnyFit]]) ->
     if not fits:
         return {}
     ordered = list(fits.values())
-    found = rows.summed(_kernel(ordered), _adder)
-    return {key: _read(found[i], ordered[i][1]) for i, key in enumerate(fits) if i in found}
+    found = rows.summed(_kernel(ordered), added_up)
+    return {key: read_sums(found[i], ordered[i][1]) for i, key in enumerate(fits) if i in found}
 
 
 def partition_scores(raw: RawRows, fits: Sequence[tuple[Group, AnyFit]]) -> Iterator[tuple[int, AnySums]]:
     """Score sums of one partition by the fit's position. Numpy only."""
     groups = {group.name: group for group, _ in fits}
     for name, group in groups.items():
-        inside = raw.where(group.matured(raw.columns, len(raw)))
-        x = group.rows(inside.columns, len(inside))
+        inside, x = population(group, raw)
         one_level = np.zeros(len(inside), dtype=np.int64)
         for position, (own, fit) in enumerate(fits):
             if own.name != name:
@@ -43,12 +41,12 @@ def partition_scores(raw: RawRows, fits: Sequence[tuple[Group, AnyFit]]) -> Iter
 def _kernel(fits: Sequence[tuple[Group, AnyFit]]) -> Kernel:
     def kernel(raw: RawRows) -> Iterator[tuple[int, bytes]]:
         for position, sums in partition_scores(raw, fits):
-            yield position, _flattened(sums).tobytes()
+            yield position, flattened(sums)
 
     return kernel
 
 
-def _adder(parts: Sequence[bytes]) -> bytes:
+def added_up(parts: Sequence[bytes]) -> bytes:
     """All sums add but the first, a maximum."""
     arrays = np.array([np.frombuffer(part) for part in parts])
     total = arrays.sum(axis=0)
@@ -56,14 +54,15 @@ def _adder(parts: Sequence[bytes]) -> bytes:
     return total.tobytes()
 
 
-def _flattened(sums: AnySums) -> Floats:
+def flattened(sums: AnySums) -> bytes:
+    """Score sums as a payload; added_up merges payloads of one fit, and read_sums gives them back."""
     if isinstance(sums, LevelSums):
-        return np.concatenate([[0.0, sums.n_households], sums.products.ravel()])
+        return np.concatenate([[0.0, sums.n_households], sums.products.ravel()]).tobytes()
     scalars = [sums.leverage, sums.own, sums.own_squared, sums.overlap]
-    return np.concatenate([scalars, sums.products.ravel(), sums.shared.ravel()])
+    return np.concatenate([scalars, sums.products.ravel(), sums.shared.ravel()]).tobytes()
 
 
-def _read(payload: bytes, fit: AnyFit) -> AnySums:
+def read_sums(payload: bytes, fit: AnyFit) -> AnySums:
     values = np.frombuffer(payload)
     if isinstance(fit, LevelFit):
         size = len(fit.effects)

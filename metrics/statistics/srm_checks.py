@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from metrics.configuration.design import Design
 from metrics.rows import SrmCheck
-from metrics.statistics.layout import ALL, STRATUM, column
+from metrics.statistics.layout import ALL, STRATUM, column, stratum_of
 from metrics.statistics.srm import TRIGGER_ALPHA, e_bh, srm_test
 
 WINDOWS = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
@@ -79,7 +79,7 @@ def _units_of(design: Design) -> tuple[str, ...]:
 
 def _units(exposed: DataFrame, design: Design, unit: str) -> DataFrame:
     """unit, stratum, arm, exposed_at of each profile, or of each household's first exposed one (tie: smallest id)."""
-    stratum = F.concat_ws("|", *map(column, design.strata)) if design.strata else F.lit(ALL)
+    stratum = stratum_of([column(name) for name in design.strata])
     profiles = exposed.select("household_id", "profile_id", "arm", "exposed_at", stratum.alias(STRATUM))
     if unit == "household":
         order = Window.partitionBy("household_id").orderBy("exposed_at", "profile_id")

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from jobs.arguments import Days
 from jobs.audit_table import AuditFailed
+from jobs.java import QUICK_START
 from jobs.render_readout import render_readouts
 from jobs.run_day import run_day
 from jobs.run_experiments import run_experiments
@@ -112,7 +113,7 @@ def _run_until_killed(tables: Tables, job: str, line: str) -> None:
 
 
 _SMALL = (
-    "--master local[2] --driver-memory 1g --driver-java-options '-XX:TieredStopAtLevel=1' "
+    f"--master local[2] --driver-memory 1g --driver-java-options '{QUICK_START}' "
     "--conf spark.sql.shuffle.partitions=1 --conf spark.databricks.delta.snapshotPartitions=1 "
     "--conf spark.ui.enabled=false --conf spark.ui.showConsoleProgress=false pyspark-shell"
 )

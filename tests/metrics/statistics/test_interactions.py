@@ -8,6 +8,7 @@ import statsmodels.api as sm
 
 from metrics.statistics.interactions import Interaction, LevelSums, fit_levels, interaction, level_sums
 from metrics.statistics.regression import Rows
+from metrics.statistics.second_pass import added_up, flattened, read_sums
 from tests.metrics.statistics.support import ARMS, moments, profiles, reference, rows_of
 
 
@@ -20,13 +21,14 @@ def wald(rows: pd.DataFrame, outcome: Sequence[str], segment: str, parts: int = 
     if isinstance(fitted, Interaction):
         return fitted
     found = rows_of(rows, outcome, whole, level="code")
-    sums = LevelSums(0, np.zeros((len(fitted.effects), len(fitted.effects))))
+    sums = []
     for part in range(parts):
         own = found.household % parts == part
-        sums = sums + level_sums(
-            fitted, Rows(found.x[own], found.arm[own], found.household[own], found.level[own])
-        )
-    return interaction(fitted, sums)
+        rows_of_part = Rows(found.x[own], found.arm[own], found.household[own], found.level[own])
+        sums.append(flattened(level_sums(fitted, rows_of_part)))
+    total = read_sums(added_up(sums), fitted)
+    assert isinstance(total, LevelSums)
+    return interaction(fitted, total)
 
 
 @pytest.mark.parametrize("parts", [1, 3])

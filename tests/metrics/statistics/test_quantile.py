@@ -35,6 +35,10 @@ def counted(values: np.ndarray, probability: float, parts: int = 1) -> q.Counts:
     return q._counts(q._merged_counts(payloads))
 
 
+def replicated(counts: q.Counts, slice_: q.Slice, replicates: int) -> np.ndarray:
+    return q.replicate_quantiles({slice_: counts}, 5, replicates)[slice_]
+
+
 @pytest.mark.parametrize("probability", [0.01, 0.5, 0.995])
 @pytest.mark.parametrize("kind", ["heavy", "zeros", "negative", "few"])
 def test_the_quantile_is_exact(kind: str, probability: float) -> None:
@@ -63,7 +67,7 @@ def test_replicates_are_quantiles_of_weighted_rows() -> None:
     random = np.random.default_rng(4)
     values = np.round(random.gamma(1, 9, 300), 1)
     places = np.arange(300) * 37 % BUCKETS
-    found = q.replicate_quantiles(counted(values, 0.9), 0.9, 5, 40)
+    found = replicated(counted(values, 0.9), slice_of(0.9), 40)
     for replicate in range(40):
         weights = [
             block_weights(5, place // BLOCK, 40)[replicate, place % BLOCK] for place in places.tolist()
@@ -74,7 +78,7 @@ def test_replicates_are_quantiles_of_weighted_rows() -> None:
 def test_the_spread_of_a_median_is_its_asymptotic_one() -> None:
     """Of a uniform: sqrt(p (1 - p) / n), although only some hundred steps are told apart."""
     values = np.random.default_rng(6).random(40_000)
-    found = q.replicate_quantiles(counted(values, 0.5), 0.5, 5, 4_000)
+    found = replicated(counted(values, 0.5), slice_of(0.5), 4_000)
     assert found.std() == pytest.approx(np.sqrt(0.25 / 40_000), rel=0.08)
 
 
@@ -87,7 +91,7 @@ def test_replicates_of_large_alike_clusters_stay_within_what_is_kept() -> None:
     slices = [replace(slice_of(0.5), alike=400.0)]
     raw = RawRows({"spend": values, "bucket": places}, cluster, np.zeros(len(cluster), dtype=np.int64))
     counts = q.count_slices(HouseholdRows(raw, None), slices)[slices[0]]
-    found = q.replicate_quantiles(counts, 0.5, 5, 300)
+    found = replicated(counts, slices[0], 300)
     weights = np.column_stack(
         [block_weights(5, p // BLOCK, 300)[:, p % BLOCK] for p in (np.arange(60) * 997 % BUCKETS).tolist()]
     )
