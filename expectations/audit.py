@@ -11,11 +11,11 @@ import great_expectations as gx
 import great_expectations.expectations as gxe
 import pandas as pd
 from great_expectations.data_context.types.base import ProgressBarsConfig
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from expectations.breaches import Breach, breaches
-from expectations.facts import DayFacts, day_facts
+from expectations.facts import DayFacts
 from expectations.results import AuditResult, run_id
 from expectations.rules import (
     Between,
@@ -42,20 +42,13 @@ class Outcome:
     error: str | None = None
 
 
-def audit(
-    frame: DataFrame,
-    suite: Suite,
-    days: Sequence[date],
-    version: Column,
-    history: Mapping[date, int] | None = None,
-    floors: Mapping[date, int] | None = None,
-) -> tuple[AuditResult, ...]:
-    """Check the rows of `days` (the frame holds no others), and give one result per day and rule.
+def audit(frame: DataFrame, suite: Suite, facts: Sequence[DayFacts]) -> tuple[AuditResult, ...]:
+    """Check the rows of the days that there are facts of (the frame holds no others): one result per day and rule.
 
     The rows of all days are checked in one validation; only if it finds a broken rule are that rule's days looked for.
-    `version`, `history` and `floors` as in `facts.day_facts`. A rule that raises is a failed critical one on each day.
+    A rule that raises is a failed critical one on each day.
     """
-    facts = day_facts(frame, suite, days, version, history or {}, floors or {})
+    days = [each.day for each in facts]
     by_day = _check_days(facts, suite.day_rules)
     by_row = _validate(_spark_batches(), _with_conditions(frame, suite), suite.row_rules)
     broken = [

@@ -1,5 +1,6 @@
 """Audit a table's days with Great Expectations; a critical failure exits with 1 and stops what comes after."""
 
+import gc
 import logging
 import sys
 import time
@@ -7,15 +8,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from datetime import date
+from functools import partial
+from importlib import import_module
+from threading import Thread
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from expectations.facts import history_days
+from expectations.facts import DayFacts, day_facts, history_days
 from expectations.results import AuditResult, failure_line, failures
 from expectations.rules import Suite
 from jobs.arguments import WorkFailed, day_parser, days_of, run
 from jobs.audit_suites import AUDITED, floors_of, suite_of
 from jobs.session import spark_session
+from jobs.side_by_side import side_by_side
 from jobs.tables import Tables
 from metrics.checksum import checksum
 from metrics.configuration.project import load_project
@@ -30,10 +36,29 @@ class AuditFailed(WorkFailed):
 
 
 @dataclass(frozen=True)
+class _Counted:
+    """A table's rows of the audited days, and what there is to know of them without Great Expectations."""
+
+    suite: Suite
+    frame: DataFrame
+    facts: tuple[DayFacts, ...]
+
+
+@dataclass(frozen=True)
 class _Audited:
     suite: Suite
     days: tuple[date, ...]
     results: tuple[AuditResult, ...]
+
+
+def import_expectations() -> None:
+    """Import Great Expectations in the background: 2 to 3 s, in which Spark does what comes before the audits."""
+
+    def work() -> None:
+        import_module("expectations.audit")
+        gc.freeze()  # as in jobs.session
+
+    Thread(target=work).start()
 
 
 def audit_days(tables: Tables, name: str, days: Sequence[date]) -> tuple[AuditResult, ...]:
@@ -51,7 +76,11 @@ def audit_tables(
 
     Volume is asked only of the days that are `due` (default: all): their neighbours may hold a few late rows.
     """
-    audited = [_audit(tables, suite_of(name, tables.project), days, due or days) for name in names]
+    # Great Expectations is not made for threads; counting is, and what it waits for is the driver.
+    counts = [
+        partial(_counted, suite=suite_of(name, tables.project), days=days, due=due or days) for name in names
+    ]
+    audited = [_audit(each) for each in side_by_side(tables, *counts)]
     for same_days in dict.fromkeys(each.days for each in audited):
         _record(tables, same_days, [each for each in audited if each.days == same_days])
     for each in audited:
@@ -61,20 +90,25 @@ def audit_tables(
     return tuple(result for each in audited for result in each.results)
 
 
-def _audit(tables: Tables, suite: Suite, days: Sequence[date], due: Sequence[date]) -> _Audited:
-    # Importing Great Expectations takes 2 to 3 s, so only a run that audits pays for it.
-    from expectations.audit import audit
-
-    started = time.monotonic()
+def _counted(tables: Tables, suite: Suite, days: Sequence[date], due: Sequence[date]) -> _Counted:
     column, name = suite.day_column, suite.table
     audited = tuple(sorted(set(days))) if column else (max(days),)
     frame = tables.read_days(name, audited, column) if column else tables.read(name)
     version = checksum([each for each in suite.columns_read if each in frame.columns])
     full = floors_of(name, tables.project, audited)
     floors = {day: floor if day in due or not column else 0 for day, floor in full.items()}
-    results = audit(frame, suite, audited, version, _history(tables, suite, audited), floors)
-    _log(name, audited, results, time.monotonic() - started)
-    return _Audited(suite, audited, results)
+    history = _history(tables, suite, audited)
+    return _Counted(suite, frame, day_facts(frame, suite, audited, version, history, floors))
+
+
+def _audit(counted: _Counted) -> _Audited:
+    # Importing Great Expectations takes 2 to 3 s, so only a run that audits pays for it.
+    from expectations.audit import audit
+
+    started, days = time.monotonic(), tuple(each.day for each in counted.facts)
+    results = audit(counted.frame, counted.suite, counted.facts)
+    _log(counted.suite.table, days, results, time.monotonic() - started)
+    return _Audited(counted.suite, days, results)
 
 
 def _history(tables: Tables, suite: Suite, days: Sequence[date]) -> dict[date, int]:

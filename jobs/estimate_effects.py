@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
+from functools import partial
+from typing import Any
 
 from pyspark.sql import functions as F
 
@@ -12,6 +14,7 @@ from jobs.application import day_job
 from jobs.arguments import Days
 from jobs.build_profile_windows import KEPT_ANALYSIS_DAYS, running
 from jobs.monitor_srm import end_of
+from jobs.side_by_side import side_by_side
 from jobs.tables import Tables, Where, code_version
 from metrics.configuration.experiment import Experiment
 from metrics.errors import InputError
@@ -47,11 +50,15 @@ def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: da
     if _sample_ratio_broken(tables, experiment, analysis_day):
         analysis = analysis.blocked()
     moments = [{**asdict(row), "input_version": analysis.input_version} for row in analysis.moments]
-    tables.replace("moments", tables.frame("moments", moments), where)
     interactions = [asdict(row) for row in analysis.interactions]
-    tables.replace("interactions", tables.frame("interactions", interactions), where)
     rows = _identified(tables, experiment, analysis_day, analysis)
-    tables.replace("estimates", tables.frame("estimates", [asdict(row) for row in rows]), where)
+
+    def write(name: str, content: Sequence[dict[str, Any]], to: Tables) -> None:
+        to.replace(name, to.frame(name, content), where)
+
+    side_by_side(tables, partial(write, "moments", moments), partial(write, "interactions", interactions))
+    # The last: where a day's estimates are, so is what they rest on.
+    write("estimates", [asdict(row) for row in rows], tables)
     computed = sum(row.status == "ok" for row in rows)
     log.info("%s %s: %d estimates, %d of them ok", experiment.id, analysis_day, len(rows), computed)
 

@@ -2,25 +2,37 @@
 
 import sys
 from collections.abc import Sequence
+from datetime import date
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.audit_table import audit_tables
+from jobs.audit_table import audit_tables, import_expectations
 from jobs.ingest_events import ingest_events
 from jobs.ingest_exposures import ingest_exposures
 from jobs.ingest_profiles import ingest_profiles
 from jobs.roll_up_profile_days import roll_up_days
+from jobs.side_by_side import side_by_side
 from jobs.tables import Tables
 
 
 def run_day(tables: Tables, days: Days) -> None:
     """Load the ingest days and roll up every event day that they touched, whole."""
-    ingest_profiles(tables, days)
-    exposed = ingest_exposures(tables, days)
-    touched = sorted(ingest_events(tables, days) | exposed | set(days.all))
+    import_expectations()
+    touched = sorted(_ingest(tables, days))
     audit_tables(tables, ["profiles", "exposures", "events"], touched, days.all)
     roll_up_days(tables, touched)
     audit_tables(tables, ["profile_days", "exposure_day_measures"], touched, days.all)
+
+
+def _ingest(tables: Tables, days: Days) -> set[date]:
+    """Exposures need the profiles; events need neither. Gives the days to roll up."""
+
+    def exposures(beside: Tables) -> set[date]:
+        ingest_profiles(beside, days)
+        return ingest_exposures(beside, days)
+
+    touched = side_by_side(tables, lambda beside: ingest_events(beside, days), exposures)
+    return set(days.all).union(*touched)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

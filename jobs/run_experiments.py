@@ -5,26 +5,34 @@ from collections.abc import Sequence
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.audit_table import audit_days
+from jobs.audit_table import audit_days, import_expectations
 from jobs.build_profile_windows import build_profile_windows, running
 from jobs.decide_rollout import decide_rollout
 from jobs.estimate_effects import estimate_effects
 from jobs.monitor_srm import monitor_srm
+from jobs.side_by_side import side_by_side
 from jobs.tables import Tables
 
 
 def run_experiments(tables: Tables, days: Days) -> None:
     """All steps for each analysis day in turn; a critical audit stops the day before anything is estimated."""
+    import_expectations()
     for day in days.all:
-        if not running(tables, day):
-            continue
-        only = Days(day, day)
-        build_profile_windows(tables, only)
-        audit_days(tables, "profile_windows", [day])
-        monitor_srm(tables, only)
-        estimate_effects(tables, only)
-        audit_days(tables, "estimates", [day])
-        decide_rollout(tables, only)
+        if running(tables, day):
+            _run(tables, Days(day, day))
+
+
+def _run(tables: Tables, day: Days) -> None:
+    """One analysis day. The sample ratio is of exposures: a broken window does not hide it."""
+
+    def windows(beside: Tables) -> None:
+        build_profile_windows(beside, day)
+        audit_days(beside, "profile_windows", day.all)
+
+    side_by_side(tables, windows, lambda beside: monitor_srm(beside, day))
+    estimate_effects(tables, day)
+    audit_days(tables, "estimates", day.all)
+    decide_rollout(tables, day)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,11 +9,12 @@ import shutil
 import time
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import DataFrame, Observation, Row, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.arguments import job_parser, parse_day, run
@@ -82,9 +83,14 @@ def simulate(
     exposures = exposure_log(joined, visited, experiment, settings).persist()
 
     happened = events(joined, settings, "arm", experiment.control, epoch_day(settings.first_day))
-    landing.write("events", raw_events(by_hour(delivered(happened, settings), settings, tasks)))
-    landing.write("exposures", raw_exposures(exposures.repartition(settings.days, "day")))
-    landing.write("profiles", raw_profiles(by_day(snapshots(joined, settings), settings)))
+    landed = {
+        "events": raw_events(by_hour(delivered(happened, settings), settings, tasks)),
+        "exposures": raw_exposures(exposures.repartition(settings.days, "day")),
+        "profiles": raw_profiles(by_day(snapshots(joined, settings), settings)),
+    }
+    # Beside each other: one file per hour and day is mostly waiting.
+    with ThreadPoolExecutor(len(landed)) as pool:
+        list(pool.map(landing.write, landed.keys(), landed.values()))
     if truth_days:
         rolled = rolled_lives(joined, exposures, experiment, project.catalogue, settings).persist()
         days = [settings.last_day - timedelta(days=n) for n in reversed(range(truth_days))]
@@ -137,11 +143,14 @@ def _name_json(day_folder: Path) -> None:
 def _write_truth(project: Project, experiment: Experiment, windows: Sequence[DataFrame]) -> None:
     """One file per experiment; the windows of each analysis day are used twice, for the cuts and for the means."""
     started, path = time.monotonic(), project.data_dir / "truth" / f"{experiment.id}.json"
-    rows: list[dict[str, object]] = []
-    for day in windows:
-        day.persist()
-        rows += [_plain(row.asDict()) for row in truth(day, experiment, project.catalogue).collect()]
+
+    def true_rows(day: DataFrame) -> list[Row]:
+        found = truth(day.persist(), experiment, project.catalogue).collect()
         day.unpersist()
+        return found
+
+    with ThreadPoolExecutor(len(windows)) as pool:
+        rows = [_plain(row.asDict()) for day in pool.map(true_rows, windows) for row in day]
     rows.sort(key=lambda row: [str(row[name]) for name in _TRUTH_KEY])
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

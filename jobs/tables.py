@@ -42,6 +42,10 @@ class Tables:
     def declared(self) -> Mapping[str, Table]:
         return declared_tables(self.project.catalogue)
 
+    def in_own_session(self) -> "Tables":
+        """The same tables in the same application, with settings that start as the application's."""
+        return Tables(self.spark.newSession(), self.project)
+
     def create(self) -> None:
         """Create what is missing, and add columns that the catalogue has gained. Safe to repeat."""
         with ThreadPoolExecutor(4) as pool:

@@ -1,7 +1,7 @@
 """The suites against planted faults: each on a day of its own, so that one audit must name every day and rule."""
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from expectations import audit as audit_module
 from expectations.audit import audit
+from expectations.facts import day_facts
 from expectations.results import AuditResult, failures
 from expectations.rules import Holds, NotNull, Suite
 from tests.expectations.rows import (
@@ -108,9 +109,13 @@ ALL_FAULTS = [
 
 
 def audited(
-    frame: DataFrame, suite: Suite, days: Sequence[date] = (DAY,), **options: Any
+    frame: DataFrame,
+    suite: Suite,
+    days: Sequence[date] = (DAY,),
+    history: Mapping[date, int] | None = None,
+    floors: Mapping[date, int] | None = None,
 ) -> tuple[AuditResult, ...]:
-    return audit(frame, suite, days, version_of(frame), **options)
+    return audit(frame, suite, day_facts(frame, suite, days, version_of(frame), history or {}, floors or {}))
 
 
 @pytest.mark.parametrize(("suite", "columns", "row", "faults"), ALL_FAULTS)
