@@ -97,7 +97,7 @@ def profile_days_suite(columns: Mapping[str, str], key: Sequence[str], measures:
         columns,
         tuple(key),
         _day_rules(STEADY),
-        (*_known("profile_id", "household_id"), *_measure_rules(measures, nullable=False)),
+        (*_known("profile_id", "household_id"), *_measure_rules(columns, measures, nullable=False)),
         "correct the measure in conf/metrics.yml, then run roll_up_profile_days --day {day} again",
     )
 
@@ -114,7 +114,7 @@ def exposure_day_measures_suite(
         (
             *_known("experiment_id", "profile_id", "household_id"),
             InSet("experiment_id", tuple(experiments)),
-            *_measure_rules(measures, nullable=False),
+            *_measure_rules(columns, measures, nullable=False),
         ),
         "correct the measure in conf/metrics.yml, then run roll_up_profile_days --day {day} again",
     )
@@ -143,7 +143,7 @@ def profile_windows_suite(
                 ("exposed_at", "analysis_day"),
             ),
             InSet("tenure_band", ("new", "established", "unknown")),
-            *_measure_rules(outcomes, nullable=True),
+            *_measure_rules(columns, outcomes, nullable=True),
             *(Between(name, 0, 1) for name in proportions),
         ),
         "run roll_up_profile_days for the days before {day}, then build_profile_windows --day {day} again",
@@ -207,14 +207,24 @@ def _arm_rules(arms: Arms) -> tuple[RowRule, ...]:
     )
 
 
-def _measure_rules(measures: Sequence[str], nullable: bool) -> tuple[RowRule, ...]:
-    """Finite is critical. Null and negative are warnings: a measure newer than its row is null, a refund negative."""
-    if not measures:
-        return ()
-    finite = _each("measures_finite", measures, "abs({0}) <= " + LARGEST_DOUBLE)
-    not_negative = _each("measures_not_negative", measures, "{0} >= 0", "warning")
-    known = _each("measures_known", measures, "{0} IS NOT NULL", "warning")
-    return (finite, not_negative) if nullable else (finite, not_negative, known)
+def _measure_rules(
+    columns: Mapping[str, str], measures: Sequence[str], nullable: bool
+) -> tuple[RowRule, ...]:
+    """Finite is critical. Null and negative are warnings: a measure newer than its row is null, a refund negative.
+
+    A histogram is an array of bins, none of which is without events.
+    """
+    histograms = [name for name in measures if columns[name].startswith("ARRAY")]
+    numbers = [name for name in measures if name not in histograms]
+    rules = []
+    if numbers:
+        rules.append(_each("measures_finite", numbers, "abs({0}) <= " + LARGEST_DOUBLE))
+        rules.append(_each("measures_not_negative", numbers, "{0} >= 0", "warning"))
+    if histograms:
+        rules.append(_each("histograms_counted", histograms, "NOT exists({0}, each -> each.events <= 0)"))
+    if measures and not nullable:
+        rules.append(_each("measures_known", measures, "{0} IS NOT NULL", "warning"))
+    return tuple(rules)
 
 
 def _each(name: str, columns: Sequence[str], condition: str, severity: Severity = "critical") -> Holds:

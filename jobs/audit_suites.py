@@ -69,7 +69,7 @@ def _exposure_day_measures(table: Table, project: Project) -> Suite:
 def _profile_windows(table: Table, project: Project) -> Suite:
     metrics = project.catalogue.metrics.values()
     outcomes = [column for metric in metrics for column in metric.outcome_columns]
-    before = [f"pre_{measure}" for measure in project.catalogue.measures]
+    before = [f"pre_{measure}" for measure in project.catalogue.numbers]
     proportions = [column for metric in metrics if metric.is_share for column in metric.outcome_columns]
     return suites.profile_windows_suite(
         table.columns, table.key, _arms(project), (*outcomes, *before), proportions

@@ -7,6 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from metrics.configuration.catalogue import Catalogue
+from metrics.histogram import SQL_TYPE
 
 EVENT_TYPES = (
     "session_start",
@@ -73,7 +74,11 @@ class Table:
 
 
 def measure_columns(catalogue: Catalogue) -> dict[str, str]:
-    return dict.fromkeys(catalogue.measures, "DOUBLE")
+    return {name: _number_or_bins(name in catalogue.histograms) for name in catalogue.measures}
+
+
+def _number_or_bins(histogram: bool) -> str:
+    return SQL_TYPE if histogram else "DOUBLE"
 
 
 def declared_tables(catalogue: Catalogue) -> dict[str, Table]:
@@ -84,8 +89,11 @@ def declared_tables(catalogue: Catalogue) -> dict[str, Table]:
 
 def _fact_tables(catalogue: Catalogue) -> tuple[Table, ...]:
     measures = measure_columns(catalogue)
-    outcomes = {name: "DOUBLE" for metric in catalogue.metrics.values() for name in metric.outcome_columns}
-    covariates = {f"pre_{name}": "DOUBLE" for name in catalogue.measures}
+    metrics = catalogue.metrics.values()
+    outcomes = {
+        name: _number_or_bins(metric.of_events) for metric in metrics for name in metric.outcome_columns
+    }
+    covariates = {f"pre_{name}": "DOUBLE" for name in catalogue.numbers}
     event_types = ", ".join(f"'{kind}'" for kind in EVENT_TYPES)
     return (
         Table(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from metrics.configuration.yaml import Section, raise_faults, read_section
 
-MEASURE_KINDS = ("sum", "any")
+MEASURE_KINDS = ("sum", "any", "histogram")
 METRIC_KINDS = ("mean", "ratio", "proportion", "retention", "quantile")
 # Fixed columns beside which measures and outcomes stand (metrics/schemas.py).
 RESERVED = {
@@ -21,7 +21,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 class Measure:
     """A number per profile and day: an aggregate in SQL over the canonical event columns.
 
-    `sum` adds over days; `any` is 1 on a day where the condition held and 1 over days if it held on one.
+    `sum` adds over days; `any` is 1 on a day where the condition held and 1 over days if it held on one. A `histogram`
+    holds the values of single events: its SQL is no aggregate but one event's value, null where it has none.
     """
 
     name: str
@@ -35,9 +36,10 @@ class Metric:
     """A number per profile (mean, proportion, retention) or per arm (ratio of sums, quantile) over a window of days.
 
     `window` counts days from the exposure day; None runs to the analysis day. Retention looks at one day, `day` days
-    after the exposure day, which its window ends with. `quantile` is the share of profiles below. `winsorize` holds the
-    pooled quantiles at which its tails are cut: none, the upper one, or both. `covariates` are a unit file's own; an
-    experiment on profiles declares one list for all its metrics.
+    after the exposure day, which its window ends with. `quantile` is the share of profiles below, or of events where
+    the metric is `of_events`: its measure is a histogram. `winsorize` holds the pooled quantiles at which its tails are
+    cut: none, the upper one, or both. `covariates` are a unit file's own; an experiment on profiles declares one list
+    for all its metrics.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Metric:
     covariates: tuple[str, ...] = ()
     day: int | None = None
     quantile: float | None = None
+    of_events: bool = False
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -81,6 +84,19 @@ class Metric:
 class Catalogue:
     measures: Mapping[str, Measure]
     metrics: Mapping[str, Metric]
+
+    @property
+    def histograms(self) -> tuple[str, ...]:
+        """The measures that are histograms; the others are numbers."""
+        return _histograms(self.measures)
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        return tuple(name for name in self.measures if name not in self.histograms)
+
+
+def _histograms(measures: Mapping[str, Measure]) -> tuple[str, ...]:
+    return tuple(name for name, measure in measures.items() if measure.kind == "histogram")
 
 
 def load_catalogue(path: Path) -> Catalogue:
@@ -112,10 +128,11 @@ def _metric(name: str, section: Section, measures: Mapping[str, Measure]) -> Met
     kind = section.choice("kind", METRIC_KINDS)
     is_ratio = kind == "ratio"
     day = _return_day(section) if kind == "retention" else None
+    measure = None if is_ratio else section.take("measure", str)
     metric = Metric(
         name=name,
         kind=kind,
-        measure=None if is_ratio else section.take("measure", str),
+        measure=measure,
         numerator=section.take("numerator", str) if is_ratio else None,
         denominator=section.take("denominator", str) if is_ratio else None,
         window=_window(section) if day is None else day + 1,
@@ -126,6 +143,7 @@ def _metric(name: str, section: Section, measures: Mapping[str, Measure]) -> Met
         owner=section.take("owner", str, ""),
         day=day,
         quantile=read_quantile(section) if kind == "quantile" else None,
+        of_events=kind == "quantile" and measure in _histograms(measures),
     )
     _check_metric(metric, section, measures)
     section.finish()
@@ -184,6 +202,10 @@ def _check_metric(metric: Metric, section: Section, measures: Mapping[str, Measu
         elif metric.is_share and measures[name].kind != "any":
             section.fault(
                 "measure", f"'{name}' is of kind {measures[name].kind}; a {metric.kind} needs kind any"
+            )
+        elif measures[name].kind == "histogram" and not metric.of_events:
+            section.fault(
+                "", f"uses measure '{name}', a histogram; only a metric of kind quantile can be made of one"
             )
 
 

@@ -143,6 +143,10 @@ def _covariates(top: Section, catalogue: Catalogue) -> Covariates | None:
     for name in covariates.measures:
         if name not in catalogue.measures:
             section.fault("measures", f"'{name}' is not a measure of metrics.yml; add it there")
+        elif name in catalogue.histograms:
+            section.fault(
+                "measures", f"'{name}' is a histogram; a covariate needs a measure that is a number"
+            )
     section.finish()
     return covariates if covariates.columns else None
 

@@ -1,9 +1,15 @@
 """The roll-up: events to measures per profile and day, and the exposure day's part, in one scan (DESIGN §2)."""
 
+from functools import reduce
+from operator import and_
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from metrics import histogram
 from metrics.configuration.catalogue import Catalogue, Measure
+
+_KEYS = ("day", "profile_id", "_experiment_id")
 
 
 def roll_up(events: DataFrame, first: DataFrame, catalogue: Catalogue) -> DataFrame:
@@ -12,16 +18,22 @@ def roll_up(events: DataFrame, first: DataFrame, catalogue: Catalogue) -> DataFr
     A row with an experiment_id holds the events at or after that experiment's exposure, on the exposure day.
     `first`: experiment_id, profile_id, exposure_day, exposed_at as `first_exposures` gives them. One shuffle:
     each event is counted for its day, and once more per experiment that its profile entered earlier that day.
+    Histograms, if there are any, are a second scan and shuffle, of the events that have a value.
     """
     slots = F.explode(F.coalesce("_slots", F.array(_whole_day()))).alias("_slot")
     entered = F.col("_slot.experiment_id").isNull() | (F.col("event_ts") >= F.col("_slot.exposed_at"))
     counted_for = (
-        events.join(_slots(first), ["day", "profile_id"], how="left").select("*", slots).where(entered)
+        events.join(_slots(first), ["day", "profile_id"], how="left")
+        .select("*", slots)
+        .where(entered)
+        .withColumn("_experiment_id", F.col("_slot.experiment_id"))
     )
-    return (
-        counted_for.groupBy("day", "profile_id", F.col("_slot.experiment_id").alias("experiment_id"))
-        .agg(F.max("household_id").alias("household_id"), *_aggregates(catalogue))
-        .select("day", "experiment_id", "profile_id", "household_id", *catalogue.measures)
+    sums = counted_for.groupBy(*_KEYS).agg(
+        F.max("household_id").alias("household_id"), *_aggregates(catalogue)
+    )
+    rolled = sums if not catalogue.histograms else _with_histograms(sums, counted_for, catalogue)
+    return rolled.withColumnRenamed("_experiment_id", "experiment_id").select(
+        "day", "experiment_id", "profile_id", "household_id", *catalogue.measures
     )
 
 
@@ -50,8 +62,18 @@ def _whole_day() -> Column:
     )
 
 
+def _with_histograms(sums: DataFrame, counted_for: DataFrame, catalogue: Catalogue) -> DataFrame:
+    values = [(name, F.expr(catalogue.measures[name].sql)) for name in catalogue.histograms]
+    aside = {key: f"_binned_{key}" for key in _KEYS}
+    bins = histogram.counted(counted_for, _KEYS, values).withColumnsRenamed(aside)
+    same = [F.col(key).eqNullSafe(F.col(own)) for key, own in aside.items()]
+    joined = sums.join(bins, reduce(and_, same), how="left").drop(*aside.values())
+    # The profile was active: no event with a value is known to be none.
+    return joined.withColumns({name: F.coalesce(name, histogram.empty()) for name in catalogue.histograms})
+
+
 def _aggregates(catalogue: Catalogue) -> list[Column]:
-    return [_aggregate(measure) for measure in catalogue.measures.values()]
+    return [_aggregate(catalogue.measures[name]) for name in catalogue.numbers]
 
 
 def _aggregate(measure: Measure) -> Column:

@@ -1,10 +1,12 @@
 """One row per analysed profile: outcomes over each metric's window and pre-period covariates (DESIGN §4)."""
 
+from collections.abc import Sequence
 from datetime import date
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from metrics import histogram
 from metrics.configuration.catalogue import Catalogue, Metric
 from metrics.configuration.experiment import NEW_PROFILE_DAYS, Covariates, Experiment
 from metrics.rollup.exposures import without_crossovers
@@ -40,6 +42,9 @@ def profile_windows(
     inactive = F.col("_active").isNull()
     completed = {name: F.when(inactive, F.lit(0.0)).otherwise(F.col(name)) for name in sums}
     joined = analysed.join(per_profile, "profile_id", how="left").withColumns(completed)
+    of_events = [metric for metric in experiment.metrics(catalogue) if metric.of_events]
+    if of_events:
+        joined = _with_histograms(joined, measured, of_events)
     return _finished(joined, experiment, catalogue, analysis_day)
 
 
@@ -69,6 +74,16 @@ def _by_offset(
     )
 
 
+def _with_histograms(profiles: DataFrame, measured: DataFrame, metrics: Sequence[Metric]) -> DataFrame:
+    """The metrics' histograms over their windows, where `profiles` holds whether their events are all known."""
+    inside = [(m.name, F.when(_in_window(m), F.col(m.measures[0]))) for m in metrics]
+    bins = histogram.added_up(measured, ["profile_id"], inside)
+    unknown = {metric.name: F.col(metric.name).isNull() for metric in metrics}
+    marked = profiles.withColumns({f"_no_{name}": lost for name, lost in unknown.items()}).drop(*unknown)
+    complete = {name: F.when(~F.col(f"_no_{name}"), F.coalesce(name, histogram.empty())) for name in unknown}
+    return marked.join(bins, "profile_id", how="left").withColumns(complete)
+
+
 def _measures(experiment: Experiment, catalogue: Catalogue) -> set[str]:
     outcomes = {name for metric in experiment.metrics(catalogue) for name in metric.measures}
     return outcomes | set(experiment.covariates.measures if experiment.covariates else ())
@@ -96,9 +111,10 @@ def _in_window(metric: Metric) -> Column:
 
 
 def _over(measure: str, catalogue: Catalogue, inside: Column) -> Column:
-    """Sum (kind any: maximum) of a measure over the rows inside; null if one of them does not know it."""
-    value = F.when(inside, F.col(measure))
-    total = F.max(value) if catalogue.measures[measure].kind == "any" else F.sum(value)
+    """Sum (any: maximum; histogram: events) of a measure over the rows inside; null if one does not know it."""
+    kind = catalogue.measures[measure].kind
+    value = F.when(inside, histogram.n_events(F.col(measure)) if kind == "histogram" else F.col(measure))
+    total = F.max(value) if kind == "any" else F.sum(value)
     unknown = F.count_if(inside & F.col(measure).isNull()) > 0
     return F.when(unknown, F.lit(None)).otherwise(F.coalesce(total, F.lit(0.0)))
 

@@ -158,7 +158,10 @@ def _described(steps: DataFrame, carried: Sequence[str]) -> DataFrame:
     watched = F.least(F.lit(S.BEAT_MS).cast("bigint"), F.col("play_ms") - _beat() * S.BEAT_MS)
     # Mostly no wait; else exponential, so that waiting / (watching + waiting) has the session's rate.
     waited = watched * F.col("stall_scale") * exponential(u / _STALL_SHARE)
-    latency = at(list(S.LATENCY_MS.values()), F.col("session_device")) * (0.4 + 0.6 * exponential(u))
+    usual = F.when(kind == _PAGE, at(list(S.LATENCY_MS.values()), F.col("session_device"))).when(
+        kind == _START, at(list(S.START_DELAY_MS.values()), F.col("session_device"))
+    )
+    latency = usual * (0.4 + 0.6 * exponential(u))
     is_home = F.col("from_homepage") & (F.col("slot") == 0)
     return steps.select(
         *carried,
@@ -178,7 +181,7 @@ def _described(steps: DataFrame, carried: Sequence[str]) -> DataFrame:
         F.when(kind == _PLAYBACK, F.when(u < _STALL_SHARE, waited.cast("bigint")).otherwise(0)).alias(
             "rebuffer_ms"
         ),
-        F.when(kind == _PAGE, latency.cast("bigint")).alias("latency_ms"),
+        latency.cast("bigint").alias("latency_ms"),
         F.when(kind == _PAGE, is_home.cast("int")).otherwise((u * 20).cast("int") + 1).alias("detail"),
     )
 

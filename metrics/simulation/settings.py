@@ -16,6 +16,7 @@ START_FAILURES = {"tv": 0.015, "ios": 0.017, "android": 0.022, "android_webview"
 REBUFFERING = {"tv": 0.008, "ios": 0.010, "android": 0.011, "android_webview": 0.015, "web": 0.010}
 CRASHES = {"tv": 0.004, "ios": 0.004, "android": 0.006, "android_webview": 0.009, "web": 0.005}
 LATENCY_MS = {"tv": 650.0, "ios": 380.0, "android": 480.0, "android_webview": 820.0, "web": 520.0}
+START_DELAY_MS = {"tv": 1900.0, "ios": 900.0, "android": 1200.0, "android_webview": 2100.0, "web": 1100.0}
 HOURS_AHEAD_OF_UTC = {"na": -6.0, "eu": 1.0, "latam": -4.0, "apac": 8.0}
 # Relative activity by local hour, and by weekday from Monday.
 HOURS = (3, 2, 1, 1, 1, 1, 2, 4, 5, 5, 5, 6, 7, 7, 6, 6, 7, 9, 12, 16, 19, 18, 13, 7)

@@ -62,9 +62,9 @@ def truth(windows: DataFrame, experiment: Experiment, catalogue: Catalogue) -> D
     `windows` is what `potential_windows` returns. Columns: experiment_id, analysis_day, metric, segment,
     segment_value, arm, control_mean, arm_mean, effect, relative_effect, n_profiles. Means are over all analysed
     profiles that have matured for the metric; null where there are none. Winsorized metrics are cut at the quantile
-    of the factual outcomes of all arms.
+    of the factual outcomes of all arms. Quantiles of events are left out.
     """
-    metrics = experiment.metrics(catalogue)
+    metrics = [metric for metric in experiment.metrics(catalogue) if not metric.of_events]
     means = _means(_cut(windows, metrics), experiment, metrics)
     is_control = F.col("life_arm") == experiment.control
     arm = F.struct(F.col("life_arm").alias("arm"), F.col("mean").alias("arm_mean"), "n_profiles")

@@ -20,7 +20,7 @@ from metrics.rows import Estimate, InteractionRow
 from metrics.statistics import estimators as e
 from metrics.statistics.basis import Basis, moments_with_status
 from metrics.statistics.cells import Cell, Plan, cell_moments
-from metrics.statistics.frame import analysis_frame, find_caps, groups_of, partitions_of
+from metrics.statistics.frame import analysis_frame, find_caps, groups_of, partitions_of, with_events_counted
 from metrics.statistics.interactions import Interaction, LevelFit, LevelSums, fit_levels, interaction
 from metrics.statistics.layout import (
     MISSING,
@@ -101,7 +101,7 @@ def estimate(
 
     windows: this experiment's, epoch's and day's rows of profile_windows. Bootstrap rows only with `replicates`.
     """
-    analysed = windows.where(F.col("arm").isin(*design.arms))
+    analysed = with_events_counted(windows.where(F.col("arm").isin(*design.arms)), design.metrics(catalogue))
     survey = take_survey(analysed, design, metrics_by_population(design, catalogue))
     groups = groups_of(design, survey, find_caps(analysed, survey))
     sliced = (*segmentations(design, windows.columns), *strata_column(design, windows.columns))

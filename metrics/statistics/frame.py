@@ -1,7 +1,7 @@
 """The rows of an experiment as numbers, and the columns that each group's moments are made of."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 from pyspark.sql import Column, DataFrame
@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from metrics.configuration.catalogue import Metric
 from metrics.configuration.design import Design
+from metrics.histogram import n_events
 from metrics.statistics.bootstrap import BUCKETS
 from metrics.statistics.layout import (
     MISSING,
@@ -16,6 +17,7 @@ from metrics.statistics.layout import (
     ColumnRecipe,
     Group,
     MissingRecipe,
+    bins_of,
     capped_name,
     code_of,
     column,
@@ -47,8 +49,15 @@ def find_caps(windows: DataFrame, survey: Survey) -> dict[Cut, Cap]:
     return dict(zip(requests, caps, strict=True))
 
 
+def with_events_counted(windows: DataFrame, metrics: Iterable[Metric]) -> DataFrame:
+    """Histogram outcomes as how many events they hold, which is known where they are; the bins stand beside it."""
+    of_events = [metric for metric in metrics if metric.of_events]
+    bins = {bins_of(metric): F.col(metric.name) for metric in of_events}
+    return windows.withColumns({**bins, **{m.name: n_events(F.col(m.name)) for m in of_events}})
+
+
 def analysis_frame(windows: DataFrame, design: Design, survey: Survey) -> DataFrame:
-    """household, its bucket, profile, arm (position), a code per text column, outcomes and covariates as doubles.
+    """household, its bucket, profile, arm (position), a code per text column, outcomes and covariates as doubles, bins.
 
     Rows of one household lie together, sorted by household, arm and profile: sums repeat to the last digit whatever
     the cluster's size, because the number of partitions follows from the number of rows.
@@ -66,6 +75,7 @@ def analysis_frame(windows: DataFrame, design: Design, survey: Survey) -> DataFr
             _position("arm", tuple(design.arms)).alias("arm"),
             *codes,
             *doubles,
+            *(F.col(bins_of(metric)) for metric in metrics if metric.of_events),
         )
         .repartition(partitions_of(survey), "household")
         .sortWithinPartitions("household", "arm", "profile")

@@ -35,6 +35,11 @@ def code_of(name: str) -> str:
     return f"{name}__code"
 
 
+def bins_of(metric: Metric) -> str:
+    """Frame column that holds the histograms of a metric of events."""
+    return f"{metric.name}__bins"
+
+
 def capped_name(source: str, metric: str) -> str:
     """A covariate's copy capped for one winsorized metric."""
     return f"{source}|{metric}"

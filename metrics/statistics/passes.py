@@ -6,7 +6,7 @@ more rows stay in Spark, and each pass is a job. The kernels, and hence the numb
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -15,19 +15,35 @@ from pyspark import TaskContext
 from pyspark.sql import DataFrame
 from threadpoolctl import threadpool_limits
 
-from metrics.statistics.moments import Integers
+from metrics.histogram import middles
+from metrics.statistics.moments import Floats, Integers
 
 _PARTS = "position INT, part INT, payload BINARY"
 _SCHEMA = pa.schema([("position", pa.int32()), ("part", pa.int32()), ("payload", pa.binary())])
 
 
 @dataclass(frozen=True, eq=False)
+class Bins:
+    """The histograms of a partition's rows: of each bin its row, the value that stands for it, and its events."""
+
+    row: Integers
+    value: Floats
+    events: Floats
+
+    def where(self, chosen: np.ndarray) -> "Bins":
+        kept = chosen[self.row]
+        place = np.cumsum(chosen) - 1
+        return Bins(place[self.row[kept]], self.value[kept], self.events[kept])
+
+
+@dataclass(frozen=True, eq=False)
 class RawRows:
-    """A partition's columns as arrays of n rows, sorted by household and arm."""
+    """A partition's columns as arrays of n rows, sorted by household and arm, and its histograms."""
 
     columns: Mapping[str, np.ndarray]
     household: Integers
     arm: Integers
+    bins: Mapping[str, Bins] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.arm)
@@ -36,7 +52,8 @@ class RawRows:
         if chosen.all():
             return self
         columns = {name: values[chosen] for name, values in self.columns.items()}
-        return RawRows(columns, self.household[chosen], self.arm[chosen])
+        bins = {name: each.where(chosen) for name, each in self.bins.items()}
+        return RawRows(columns, self.household[chosen], self.arm[chosen], bins)
 
 
 # What a kernel makes of one partition: payloads by position. An adder merges payloads of one position, in order.
@@ -87,10 +104,18 @@ def household_rows(frame: DataFrame, partitions: int) -> Iterator[HouseholdRows]
 
 def raw_rows(table: pa.Table) -> RawRows:
     """Arrow rows of an analysis frame as arrays; null doubles become NaN."""
-    columns = {
-        name: table[name].to_numpy() for name in table.column_names if name not in ("household", "profile")
-    }
-    return RawRows(columns, _integers(table["household"]), columns["arm"].astype(np.int64))
+    lists = [field.name for field in table.schema if pa.types.is_list(field.type)]
+    aside = ("household", "profile", *lists)
+    columns = {name: table[name].to_numpy() for name in table.column_names if name not in aside}
+    bins = {name: _bins(table[name].combine_chunks()) for name in lists}
+    return RawRows(columns, _integers(table["household"]), columns["arm"].astype(np.int64), bins)
+
+
+def _bins(histograms: pa.ListArray) -> Bins:
+    rows, entries = pc.list_parent_indices(histograms), pc.list_flatten(histograms)
+    numbers = [pc.struct_field(entries, name).to_numpy(zero_copy_only=False) for name in ("bin", "events")]
+    places, events = (each.astype(np.int64) for each in numbers)
+    return Bins(np.asarray(rows.to_numpy(), dtype=np.int64), middles(places), events.astype(np.float64))
 
 
 def _integers(ids: pa.ChunkedArray) -> Integers:

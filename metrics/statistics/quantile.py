@@ -6,6 +6,7 @@ its replicates can reach; a second counts, by bucket of households, what is belo
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -30,22 +31,24 @@ _SLICES_AT_ONCE = 4
 class Slice:
     """One outcome's values in one arm of a cell; `level` is the place of the cell's value in its segmentation.
 
-    alike: the sum of the households' squared sizes by their sum, the most that clustering multiplies a variance by.
+    source: the column of the profiles' values, or the histograms of their events, each event being a row.
     """
 
-    metric: str
+    source: str
     cell: Cell
     level: int
     arm: int
     probability: float
     # What follows from the cell is not compared.
     group: Group = field(compare=False)
-    alike: float = field(default=1.0, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """Of one slice, by bucket: rows (BUCKETS,), rows below the first of `values`, and of each value (BUCKETS, V)."""
+    """Of one slice, by bucket: rows (BUCKETS,), rows below the first of `values`, and of each value (BUCKETS, V).
+
+    Where the values are those of events, rows are events.
+    """
 
     rows: Floats
     below: Floats
@@ -110,40 +113,67 @@ def _reached(values: Floats, totals: Floats, probability: float) -> Floats:
     return np.where(totals[-1] > 0, values[place], np.nan)
 
 
-def _values(raw: RawRows, slice_: Slice) -> tuple[Floats, Integers]:
-    """The slice's values and their buckets."""
+class _Values(NamedTuple):
+    """A slice's values (n,), how many rows have each, and whose they are, those of a household together."""
+
+    value: Floats
+    number: Floats
+    bucket: Integers
+    household: Integers
+
+
+def _values(raw: RawRows, slice_: Slice) -> _Values:
     inside = slice_.group.matured(raw.columns, len(raw)) & (raw.arm == slice_.arm)
     if slice_.cell.segment != ALL:
         inside &= raw.columns[code_of(slice_.cell.segment)] == slice_.level
+    if slice_.source in raw.bins:
+        bins = raw.bins[slice_.source]
+        kept = inside[bins.row]
+        row, value, number = bins.row[kept], bins.value[kept], bins.events[kept]
+    else:
+        row = np.flatnonzero(inside)
+        value, number = raw.columns[slice_.source][row], np.ones(len(row))
     # Adding 0 makes minus zero plus zero.
-    return raw.columns[slice_.metric][inside] + 0.0, raw.columns["bucket"][inside].astype(np.int64)
+    return _Values(value + 0.0, number, raw.columns["bucket"][row].astype(np.int64), raw.household[row])
 
 
 def _leading_kernel(slices: Sequence[Slice]) -> Kernel:
+    """Payloads: the sum of the households' squared numbers of rows, then leading bits, then the rows that have them."""
+
     def kernel(raw: RawRows) -> Iterator[tuple[int, bytes]]:
         for position, slice_ in enumerate(slices):
-            values, _ = _values(raw, slice_)
-            if len(values):
-                keys, counts = np.unique(_ordered_bits(values) >> _DROPPED_BITS, return_counts=True)
-                yield position, np.concatenate([keys, counts]).tobytes()
+            found = _values(raw, slice_)
+            if len(found.value):
+                keys, counts = _counted(_ordered_bits(found.value) >> _DROPPED_BITS, found.number)
+                sizes = np.add.reduceat(found.number, np.flatnonzero(begins(found.household)))
+                squares = np.array([sizes @ sizes], dtype=np.int64)
+                yield position, np.concatenate([squares, keys, counts]).tobytes()
 
     return kernel
 
 
+def _counted(keys: Integers, number: Floats) -> tuple[Integers, Integers]:
+    """Each key once, and its number."""
+    each, place = np.unique(keys, return_inverse=True)
+    return each, np.bincount(place, weights=number, minlength=len(each)).astype(np.int64)
+
+
 def _merged_leading(parts: Sequence[bytes]) -> bytes:
-    halves = [np.frombuffer(part, dtype=np.int64).reshape(2, -1) for part in parts]
-    keys, place = np.unique(np.concatenate([half[0] for half in halves]), return_inverse=True)
-    counts = np.zeros(len(keys), dtype=np.int64)
-    np.add.at(counts, place, np.concatenate([half[1] for half in halves]))
-    return np.concatenate([keys, counts]).tobytes()
+    arrays = [np.frombuffer(part, dtype=np.int64) for part in parts]
+    keys, counts = np.concatenate([array[1:].reshape(2, -1) for array in arrays], axis=1)
+    squares = np.sum([array[:1] for array in arrays], axis=0)
+    return np.concatenate([squares, *_counted(keys, counts.astype(np.float64))]).tobytes()
 
 
 def _bracket(payload: bytes, slice_: Slice) -> tuple[int, int]:
     """First and last leading bits that a replicate's quantile may have."""
-    keys, counts = np.frombuffer(payload, dtype=np.int64).reshape(2, -1)
+    array = np.frombuffer(payload, dtype=np.int64)
+    keys, counts = array[1:].reshape(2, -1)
     n, p = int(counts.sum()), slice_.probability
     rank = quantile_rank(n, p)
-    reach = _REACH * (np.sqrt(n * p * (1 - p) * slice_.alike) + slice_.alike)
+    # The most that clustering multiplies a variance by: the households' squared sizes by their sum.
+    alike = int(array[0]) / n
+    reach = _REACH * (np.sqrt(n * p * (1 - p) * alike) + alike)
     first, last = np.searchsorted(np.cumsum(counts), [max(rank - reach, 1), min(rank + reach, n)])
     return int(keys[first]), int(keys[min(last, len(keys) - 1)])
 
@@ -151,28 +181,28 @@ def _bracket(payload: bytes, slice_: Slice) -> tuple[int, int]:
 def _counting_kernel(slices: Sequence[Slice], brackets: dict[int, tuple[int, int]]) -> Kernel:
     def kernel(raw: RawRows) -> Iterator[tuple[int, bytes]]:
         for position, (low, high) in brackets.items():
-            values, bucket = _values(raw, slices[position])
+            values, number, bucket, _ = _values(raw, slices[position])
             if not len(values):
                 continue
             key = _ordered_bits(values) >> _DROPPED_BITS
-            between = (key >= low) & (key <= high)
-            rows = np.bincount(bucket, minlength=BUCKETS).astype(np.float64)
-            below = np.bincount(bucket[key < low], minlength=BUCKETS).astype(np.float64)
-            yield (
-                position,
-                np.concatenate([rows, below, _tallied(bucket[between], values[between])]).tobytes(),
-            )
+            lower, between = key < low, (key >= low) & (key <= high)
+            rows = np.bincount(bucket, weights=number, minlength=BUCKETS)
+            below = np.bincount(bucket[lower], weights=number[lower], minlength=BUCKETS)
+            tallied = _tallied(bucket[between], values[between], number[between])
+            yield position, np.concatenate([rows, below, tallied]).tobytes()
 
     return kernel
 
 
-def _tallied(bucket: Integers, values: Floats) -> Floats:
+def _tallied(bucket: Integers, values: Floats, number: Floats) -> Floats:
     """Each (bucket, value) once with its number of rows, as one array: ties take no more room than a row."""
+    if not len(values):
+        return np.zeros(0)
     order = np.lexsort((values, bucket))
-    bucket, values = bucket[order], values[order]
+    bucket, values, number = bucket[order], values[order], number[order]
     starts = np.flatnonzero(begins(bucket) | begins(values))
-    number = np.diff(np.append(starts, len(order)))
-    return np.column_stack([bucket[starts].astype(np.float64), values[starts], number]).ravel()
+    sums = np.add.reduceat(number, starts)
+    return np.column_stack([bucket[starts].astype(np.float64), values[starts], sums]).ravel()
 
 
 def _merged_counts(parts: Sequence[bytes]) -> bytes:

@@ -11,12 +11,12 @@ from metrics.statistics.bootstrap import Interval, interval_of, ratios, replicat
 from metrics.statistics.bucket_pass import BucketPlan, BucketSums, bucket_sums, outcomes_only
 from metrics.statistics.cells import Cell
 from metrics.statistics.estimators import ROUNDING, Comparison, difference_in_means, ratio
-from metrics.statistics.layout import ALL, Group, outcome_names
+from metrics.statistics.layout import ALL, Group, bins_of, outcome_names
 from metrics.statistics.moments import Floats
 from metrics.statistics.passes import HouseholdRows, one_thread
 from metrics.statistics.quantile import Slice, count_slices, replicate_quantiles
 from metrics.statistics.questions import Question
-from metrics.statistics.results import NO_VARIANCE, OK, Result, counts_of
+from metrics.statistics.results import NO_DATA, NO_VARIANCE, OK, Result, counts_of
 
 BOOTSTRAP = "bootstrap"
 # Columns of sums that are replicated at once: 128 MiB of them.
@@ -68,6 +68,9 @@ def quantile_results(
         replicated = replicate_quantiles(counts, seed, replicates)
     results = {}
     for question, (control, arm) in needed.items():
+        if not {control, arm} <= counts.keys():  # profiles there are, but not one event
+            results[question] = Result(NO_DATA, counts_of(basis.cells[question.cell], question.arm))
+            continue
         values = [counts[slice_].quantile(slice_.probability) for slice_ in (control, arm)]
         plain = Result(
             OK,
@@ -85,9 +88,8 @@ def _slice(question: Question, basis: Basis, arm: int) -> Slice:
     metric = basis.catalogue.metrics[question.metric]
     group = basis.home[question.metric]
     level = _level(question.cell, basis)
-    moments = basis.cells[question.cell]
-    alike = float(moments.household_products[arm, 0, arm, 0] / moments.row_products[arm, 0, 0])
-    return Slice(metric.outcome_columns[0], question.cell, level, arm, metric.quantile or 0.5, group, alike)
+    source = bins_of(metric) if metric.of_events else metric.outcome_columns[0]
+    return Slice(source, question.cell, level, arm, metric.quantile or 0.5, group)
 
 
 def _plan(basis: Basis, asked: Sequence[Question]) -> BucketPlan:

@@ -56,6 +56,29 @@ def test_a_fault_names_key_and_remedy(tmp_path: Path, old: str, new: str, says: 
     assert any(says in fault for fault in caught.value.faults)
 
 
+def test_a_quantile_of_a_histogram_is_one_of_events(tmp_path: Path) -> None:
+    text = TEXT.replace(
+        "metrics:",
+        """  delay: {sql: "latency_ms", kind: histogram}
+metrics:
+  delay_p95: {kind: quantile, measure: delay, window: 7, quantile: 0.95, better: lower}
+  plays_p95: {kind: quantile, measure: plays, window: 7, quantile: 0.95, better: higher}""",
+    )
+    catalogue = load(tmp_path, text)
+    assert [catalogue.metrics[name].of_events for name in ("delay_p95", "plays_p95", "rate")] == [
+        True,
+        False,
+        False,
+    ]
+    assert (catalogue.numbers, catalogue.histograms) == (("plays", "active"), ("delay",))
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, text.replace("measure: plays, window: 7, win", "measure: delay, window: 7, win"))
+    assert any(
+        "metrics.plays_7d: uses measure 'delay', a histogram; only a metric of kind quantile" in fault
+        for fault in caught.value.faults
+    )
+
+
 def test_retention_quantiles_and_both_tails(tmp_path: Path) -> None:
     extra = """  back: {kind: retention, measure: active, day: 7, better: higher}
   median: {kind: quantile, measure: plays, window: 7, quantile: 0.5, better: higher}

@@ -14,6 +14,7 @@ START = date(2026, 3, 2)
 PLAYS = Measure("plays", "count_if(event_type = 'play_start')", "sum", "")
 MINUTES = Measure("minutes", "sum(watch_ms) / 60000", "sum", "")
 ACTIVE = Measure("active", "count(1) > 0", "any", "")
+RENDER = Measure("render", "CASE WHEN event_type = 'page_render' THEN latency_ms END", "histogram", "")
 
 
 def metric(name: str, measure: str = "plays", window: int | None = 7, kind: str = "mean") -> Metric:
@@ -29,6 +30,16 @@ CATALOGUE = Catalogue(
         "back_on_day_2": replace(metric("back_on_day_2", "active", 3, "retention"), day=2),
         "minutes_per_play": Metric(
             "minutes_per_play", "ratio", None, "minutes", "plays", None, (), "", "higher", "", ""
+        ),
+    },
+)
+# The same with a quantile of events: a histogram is a scan and a shuffle of its own.
+WITH_HISTOGRAM = Catalogue(
+    {**CATALOGUE.measures, "render": RENDER},
+    {
+        **CATALOGUE.metrics,
+        "render_p95": replace(
+            metric("render_p95", "render", 3, "quantile"), quantile=0.95, of_events=True, better="lower"
         ),
     },
 )

@@ -4,7 +4,7 @@ from pyspark.sql import SparkSession
 
 from metrics.rollup.exposures import first_exposures
 from metrics.rollup.profile_days import exposure_day_measures, profile_days, roll_up
-from tests.metrics.rollup.frames import CATALOGUE, EXPERIMENT, OTHER, at, events, exposures
+from tests.metrics.rollup.frames import CATALOGUE, EXPERIMENT, OTHER, WITH_HISTOGRAM, at, events, exposures
 
 
 def test_a_day_is_counted_whole_and_from_each_exposure_on(spark: SparkSession) -> None:
@@ -42,3 +42,24 @@ def test_without_exposures_the_days_are_the_same(spark: SparkSession) -> None:
     rolled = roll_up(events(spark, {}, {}), none, CATALOGUE)
     assert [r["plays"] for r in profile_days(rolled).collect()] == [2.0]
     assert exposure_day_measures(rolled).isEmpty()
+
+
+def test_a_histogram_holds_the_values_of_single_events(spark: SparkSession) -> None:
+    first = first_exposures(exposures(spark, {"exposed_at": at("2026-03-02T12:00")}), [EXPERIMENT])
+    render = {"event_type": "page_render"}
+    log = events(
+        spark,
+        {"event_ts": at("2026-03-02T11:00"), **render, "latency_ms": 512},
+        {"event_ts": at("2026-03-02T13:00"), **render, "latency_ms": 1024},
+        {"event_ts": at("2026-03-02T14:00"), **render, "latency_ms": 1024},
+        {"event_ts": at("2026-03-02T14:00"), **render, "latency_ms": None},
+        {"event_ts": at("2026-03-02T15:00"), "latency_ms": 2048},
+        {"profile_id": 2},
+    )
+    rolled = roll_up(log, first, WITH_HISTOGRAM)
+    whole = {r["profile_id"]: [tuple(each) for each in r["render"]] for r in profile_days(rolled).collect()}
+    assert whole == {1: [(9 * 32, 1), (10 * 32, 2)], 2: []}
+    (from_exposure,) = exposure_day_measures(rolled).collect()
+    assert [tuple(each) for each in from_exposure["render"]] == [(10 * 32, 2)]
+    plain = roll_up(log, first, CATALOGUE)
+    assert sorted(rolled.drop("render").collect(), key=str) == sorted(plain.collect(), key=str)

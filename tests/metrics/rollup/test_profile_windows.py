@@ -1,12 +1,14 @@
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 from pyspark.sql import Row, SparkSession
 
+from metrics.histogram import SQL_TYPE
 from metrics.rollup.exposures import first_exposures
 from metrics.rollup.profile_windows import profile_windows
-from tests.metrics.rollup.frames import CATALOGUE, EXPERIMENT, START, at, exposures
+from tests.metrics.rollup.frames import CATALOGUE, EXPERIMENT, START, WITH_HISTOGRAM, at, exposures
 
 MEASURES = "plays DOUBLE, minutes DOUBLE, active DOUBLE"
 
@@ -110,3 +112,32 @@ def test_crossovers_are_left_out(spark: SparkSession) -> None:
         {"profile_id": 2},
     ]
     assert set(windows(spark, exposed, {})) == {2}
+
+
+def histograms(
+    spark: SparkSession, days: Mapping[int, list[tuple[int, int]] | None], analysis_day: date
+) -> dict[int, Any]:
+    """Outcome render_p95 by profile: 1 has these histograms by day from the start, 2 did nothing."""
+    experiment = replace(EXPERIMENT, primary=("render_p95",), secondary=("plays_3d",), guardrails={})
+    measures = f"{MEASURES}, render {SQL_TYPE}"
+    rows = [(START + timedelta(days=n), 1, 10, 1.0, 1.0, 1.0, bins) for n, bins in days.items() if n]
+    zero = [(START, "x", 1, 10, 1.0, 1.0, 1.0, days[0])] if 0 in days else []
+    whole = spark.createDataFrame(rows, f"day DATE, profile_id BIGINT, household_id BIGINT, {measures}")
+    at_exposure = spark.createDataFrame(
+        zero, f"day DATE, experiment_id STRING, profile_id BIGINT, household_id BIGINT, {measures}"
+    )
+    first = first_exposures(exposures(spark, {}, {"profile_id": 2}), [experiment])
+    frame = profile_windows(first, whole, at_exposure, experiment, WITH_HISTOGRAM, analysis_day)
+    return {
+        row["profile_id"]: row["render_p95"] and [tuple(each) for each in row["render_p95"]]
+        for row in frame.collect()
+    }
+
+
+def test_histograms_add_up_over_the_window(spark: SparkSession) -> None:
+    end = START + timedelta(days=3)
+    days = {-1: [(1, 9)], 0: [(320, 1)], 1: [(7, 2)], 2: [(7, 3), (320, 4)], 3: [(8, 5)]}
+    assert histograms(spark, days, end) == {1: [(7, 5), (320, 5)], 2: []}
+    assert histograms(spark, {0: [(320, 1)], 1: None}, end) == {1: None, 2: []}
+    assert histograms(spark, {0: [(320, 1)], 3: None}, end) == {1: [(320, 1)], 2: []}
+    assert histograms(spark, days, START + timedelta(days=1)) == {1: None, 2: None}

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -88,7 +86,7 @@ def test_replicates_of_large_alike_clusters_stay_within_what_is_kept() -> None:
     cluster = np.repeat(np.arange(60), 400)
     values = random.normal(size=60)[cluster] + random.normal(scale=0.01, size=len(cluster))
     places = cluster * 997 % BUCKETS
-    slices = [replace(slice_of(0.5), alike=400.0)]
+    slices = [slice_of(0.5)]
     raw = RawRows({"spend": values, "bucket": places}, cluster, np.zeros(len(cluster), dtype=np.int64))
     counts = q.count_slices(HouseholdRows(raw, None), slices)[slices[0]]
     found = replicated(counts, slices[0], 300)
