@@ -75,13 +75,19 @@ def _by_offset(
 
 
 def _with_histograms(profiles: DataFrame, measured: DataFrame, metrics: Sequence[Metric]) -> DataFrame:
-    """The metrics' histograms over their windows, where `profiles` holds whether their events are all known."""
-    inside = [(m.name, F.when(_in_window(m), F.col(m.measures[0]))) for m in metrics]
-    bins = histogram.added_up(measured, ["profile_id"], inside)
-    unknown = {metric.name: F.col(metric.name).isNull() for metric in metrics}
-    marked = profiles.withColumns({f"_no_{name}": lost for name, lost in unknown.items()}).drop(*unknown)
-    complete = {name: F.when(~F.col(f"_no_{name}"), F.coalesce(name, histogram.empty())) for name in unknown}
-    return marked.join(bins, "profile_id", how="left").withColumns(complete)
+    """The metrics' histograms over their windows, where `profiles` holds whether their events are all known.
+
+    Quantiles of one measure over one window share their histogram.
+    """
+    shared = {(metric.measures[0], metric.window): metric for metric in metrics}
+    inside = [(f"_{m.name}", F.when(_in_window(m), F.col(m.measures[0]))) for m in shared.values()]
+    joined = profiles.join(histogram.added_up(measured, ["profile_id"], inside), "profile_id", how="left")
+    complete = {}
+    for metric in metrics:
+        bins = F.col(f"_{shared[metric.measures[0], metric.window].name}")
+        is_known = F.col(metric.name).isNotNull()
+        complete[metric.name] = F.when(is_known, F.coalesce(bins, histogram.empty()))
+    return joined.withColumns(complete)
 
 
 def _measures(experiment: Experiment, catalogue: Catalogue) -> set[str]:

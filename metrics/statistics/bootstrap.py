@@ -6,7 +6,7 @@ one: up to some hundred households that is each household; beyond it a bucket is
 variance unbiased and adds 0.3% of noise to the standard error, less than 10,000 replicates do.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from math import exp, factorial
@@ -43,13 +43,18 @@ def replicate_totals(sums: Floats, seed: int, replicates: int) -> Floats:
 
 def block_weights(seed: int, block: int, replicates: int) -> NDArray[np.uint8]:
     """Poisson(1) weights (R, BLOCK) of a block of buckets. More replicates continue the same draws."""
-    words = np.random.Philox(key=np.array([seed, block], dtype=np.uint64)).random_raw(
-        -(-replicates // _PER_WORD) * BLOCK
-    )
-    # A word's four weights go to four replicates of one bucket.
-    draws = words.reshape(-1, BLOCK, 1).view("<u2").transpose(0, 2, 1).reshape(-1, BLOCK)
-    weights: NDArray[np.uint8] = _table()[draws[:replicates]]
-    return weights
+    return next(weights_in_turn(seed, block, (replicates,)))
+
+
+def weights_in_turn(seed: int, block: int, replicates: Iterable[int]) -> Iterator[NDArray[np.uint8]]:
+    """The same weights, so many replicates at a time; all but the last a multiple of 4."""
+    stream = np.random.Philox(key=np.array([seed, block], dtype=np.uint64))
+    for n in replicates:
+        words = stream.random_raw(-(-n // _PER_WORD) * BLOCK)
+        # A word's four weights go to four replicates of one bucket.
+        draws = words.reshape(-1, BLOCK, 1).view("<u2").transpose(0, 2, 1).reshape(-1, BLOCK)
+        weights: NDArray[np.uint8] = _table()[draws[:n]]
+        yield weights
 
 
 def interval_of(replicates: Floats, level: float) -> Interval | None:

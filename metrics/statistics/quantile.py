@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from metrics.statistics.bootstrap import BLOCK, BUCKETS, block_weights
+from metrics.statistics.bootstrap import BLOCK, BUCKETS, weights_in_turn
 from metrics.statistics.cells import Cell
 from metrics.statistics.layout import ALL, Group, code_of
 from metrics.statistics.moments import Floats, Integers, begins
@@ -24,7 +24,8 @@ _DROPPED_BITS = 40
 _REACH = 10.0
 # Distinct values between which replicates are told apart: 0.04 of such a standard error, or each value.
 _STEPS = 512
-_SLICES_AT_ONCE = 4
+# Doubles that are held at once: 160 MiB of weights and of totals.
+_NUMBERS_AT_ONCE = 20 << 20
 
 
 @dataclass(frozen=True)
@@ -76,17 +77,18 @@ def count_slices(rows: HouseholdRows, slices: Sequence[Slice]) -> dict[Slice, Co
 def replicate_quantiles(counts: Mapping[Slice, Counts], seed: int, replicates: int) -> dict[Slice, Floats]:
     """The quantile (R,) of every slice in every replicate; NaN where a replicate has no rows.
 
-    Weights are drawn once for some slices together, whose totals are some 160 MiB at 10,000 replicates.
+    Weights are drawn once for all slices, some replicates at a time.
     """
-    found: dict[Slice, Floats] = {}
-    slices = list(counts)
-    for start in range(0, len(slices), _SLICES_AT_ONCE):
-        batch = slices[start : start + _SLICES_AT_ONCE]
-        tables = [_table(counts[slice_]) for slice_ in batch]
-        totals = np.split(_totals(tables, seed, replicates), np.cumsum([t.shape[1] for t in tables])[:-1])
-        for slice_, own in zip(batch, totals, strict=True):
-            found[slice_] = _reached(_steps(counts[slice_]), own, slice_.probability)
-    return found
+    if not counts:
+        return {}
+    tables = [_table(each) for each in counts.values()]
+    ends = np.cumsum([table.shape[1] for table in tables])
+    steps = [_steps(each) for each in counts.values()]
+    found: dict[Slice, list[Floats]] = {slice_: [] for slice_ in counts}
+    for totals in _totals(sparse.hstack(tables).tocsr(), seed, replicates):
+        for slice_, values, own in zip(counts, steps, np.split(totals, ends[:-1]), strict=True):
+            found[slice_].append(_reached(values, own, slice_.probability))
+    return {slice_: np.concatenate(parts) for slice_, parts in found.items()}
 
 
 def _table(counts: Counts) -> sparse.csr_matrix:
@@ -94,15 +96,20 @@ def _table(counts: Counts) -> sparse.csr_matrix:
     return sparse.hstack([_thinned(counts), counts.below[:, None], counts.rows[:, None]]).tocsr()
 
 
-def _totals(tables: Sequence[sparse.csr_matrix], seed: int, replicates: int) -> Floats:
-    """The tables' columns in every replicate, (columns, R)."""
-    table = sparse.hstack(tables).tocsr()
-    totals = np.zeros((table.shape[1], replicates))
-    for block in range(BUCKETS // BLOCK):
-        part = table[block * BLOCK : (block + 1) * BLOCK]
-        if part.nnz:
-            totals += part.T @ block_weights(seed, block, replicates).T.astype(np.float64)
-    return totals
+def _totals(table: sparse.csr_matrix, seed: int, replicates: int) -> Iterator[Floats]:
+    """The table's columns in some replicates after others, (columns, n)."""
+    occupied = np.flatnonzero(np.diff(table.indptr))
+    summed = table[occupied].T.tocsr()
+    at_once = max(_NUMBERS_AT_ONCE // (4 * sum(summed.shape)), 1) * 4
+    turns = [min(at_once, replicates - start) for start in range(0, replicates, at_once)]
+    blocks, first = np.unique(occupied // BLOCK, return_index=True)
+    places = np.split(occupied % BLOCK, first[1:])
+    streams = [weights_in_turn(seed, int(block), turns) for block in blocks]
+    for n in turns:
+        weights = np.empty((len(occupied), n))
+        for start, place, stream in zip(first, places, streams, strict=True):
+            weights[start : start + len(place)] = next(stream)[:, place].T
+        yield summed @ weights
 
 
 def _reached(values: Floats, totals: Floats, probability: float) -> Floats:

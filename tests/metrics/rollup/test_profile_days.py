@@ -2,6 +2,7 @@ from datetime import date
 
 from pyspark.sql import SparkSession
 
+from metrics.histogram import BINS_PER_DOUBLING
 from metrics.rollup.exposures import first_exposures
 from metrics.rollup.profile_days import exposure_day_measures, profile_days, roll_up
 from tests.metrics.rollup.frames import CATALOGUE, EXPERIMENT, OTHER, WITH_HISTOGRAM, at, events, exposures
@@ -58,8 +59,8 @@ def test_a_histogram_holds_the_values_of_single_events(spark: SparkSession) -> N
     )
     rolled = roll_up(log, first, WITH_HISTOGRAM)
     whole = {r["profile_id"]: [tuple(each) for each in r["render"]] for r in profile_days(rolled).collect()}
-    assert whole == {1: [(9 * 32, 1), (10 * 32, 2)], 2: []}
+    assert whole == {1: [(9 * BINS_PER_DOUBLING, 1), (10 * BINS_PER_DOUBLING, 2)], 2: []}
     (from_exposure,) = exposure_day_measures(rolled).collect()
-    assert [tuple(each) for each in from_exposure["render"]] == [(10 * 32, 2)]
+    assert [tuple(each) for each in from_exposure["render"]] == [(10 * BINS_PER_DOUBLING, 2)]
     plain = roll_up(log, first, CATALOGUE)
     assert sorted(rolled.drop("render").collect(), key=str) == sorted(plain.collect(), key=str)
