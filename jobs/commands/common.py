@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -44,13 +45,23 @@ def print_answer(arguments: argparse.Namespace, value: Any, text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, allow_nan=False))
+    _write(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def print_text(text: str) -> None:
     # A terminal that cannot show a minus sign or a dash shows '?' instead of failing.
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
-    sys.stdout.write(text)
+    _write(text)
+
+
+def _write(text: str) -> None:
+    """A reader that has closed its end, such as `head`, has what it wanted: that is no error."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer would fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

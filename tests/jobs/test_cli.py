@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,17 @@ def test_buckets_of_an_experiment_have_its_arms(
     for row in rows:
         assert row["bucket"] == bucket(arm_salt("homepage"), row["id"])
         assert row["arm"] == arm_of(row["bucket"], {"control": 0.5, "treatment": 0.5})
+
+
+def test_a_reader_that_stops_reading_is_no_error() -> None:
+    """As in `watchlift bucket … | head`: here it has gone before anything is printed."""
+    command = [sys.executable, "-m", "jobs.cli", "bucket", "--salt", "s", "1", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
 
 
 def test_ids_must_fit_into_64_bits(capsys: pytest.CaptureFixture[str]) -> None:
