@@ -42,6 +42,7 @@ class _Counted:
     suite: Suite
     frame: DataFrame
     facts: tuple[DayFacts, ...]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -91,23 +92,24 @@ def audit_tables(
 
 
 def _counted(tables: Tables, suite: Suite, days: Sequence[date], due: Sequence[date]) -> _Counted:
-    column, name = suite.day_column, suite.table
+    started, column, name = time.monotonic(), suite.day_column, suite.table
     audited = tuple(sorted(set(days))) if column else (max(days),)
     frame = tables.read_days(name, audited, column) if column else tables.read(name)
     version = checksum([each for each in suite.columns_read if each in frame.columns])
     full = floors_of(name, tables.project, audited)
     floors = {day: floor if day in due or not column else 0 for day, floor in full.items()}
     history = _history(tables, suite, audited)
-    return _Counted(suite, frame, day_facts(frame, suite, audited, version, history, floors))
+    facts = day_facts(frame, suite, audited, version, history, floors)
+    return _Counted(suite, frame, facts, time.monotonic() - started)
 
 
 def _audit(counted: _Counted) -> _Audited:
-    # Importing Great Expectations takes 2 to 3 s, so only a run that audits pays for it.
+    # Imported here, or by `import_expectations`, so that only what audits pays for it.
     from expectations.audit import audit
 
     started, days = time.monotonic(), tuple(each.day for each in counted.facts)
     results = audit(counted.frame, counted.suite, counted.facts)
-    _log(counted.suite.table, days, results, time.monotonic() - started)
+    _log(counted.suite.table, days, results, counted.seconds + time.monotonic() - started)
     return _Audited(counted.suite, days, results)
 
 

@@ -16,10 +16,11 @@ from jobs.tables import Tables
 
 def run_experiments(tables: Tables, days: Days) -> None:
     """All steps for each analysis day in turn; a critical audit stops the day before anything is estimated."""
-    import_expectations()
-    for day in days.all:
-        if running(tables, day):
-            _run(tables, Days(day, day))
+    due = [day for day in days.all if running(tables, day)]
+    if due:
+        import_expectations()
+    for day in due:
+        _run(tables, Days(day, day))
 
 
 def _run(tables: Tables, day: Days) -> None:

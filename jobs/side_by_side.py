@@ -5,7 +5,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from jobs.arguments import WorkFailed
 from jobs.tables import Tables
+from metrics.errors import InputError
 
 log = logging.getLogger("watchlift.side_by_side")
 Result = TypeVar("Result")
@@ -20,5 +22,6 @@ def side_by_side(tables: Tables, *steps: Callable[[Tables], Result]) -> list[Res
         running = [pool.submit(step, tables.in_own_session()) for step in steps]
     errors = [error for each in running if (error := each.exception())]
     for error in errors[1:]:
-        log.error("%s", error)
+        is_expected = isinstance(error, InputError | WorkFailed)
+        log.error("beside it: %s: %s", type(error).__name__, error, exc_info=None if is_expected else error)
     return [each.result() for each in running]

@@ -49,6 +49,7 @@ _FILE_OPTIONS = {
     "fs.file.impl.disable.cache": "true",
 }
 _EVENTS_PER_TASK = 250_000
+_TRUTHS_AT_ONCE = 2  # each holds the windows of a day
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -149,7 +150,7 @@ def _write_truth(project: Project, experiment: Experiment, windows: Sequence[Dat
         day.unpersist()
         return found
 
-    with ThreadPoolExecutor(len(windows)) as pool:
+    with ThreadPoolExecutor(_TRUTHS_AT_ONCE) as pool:
         rows = [_plain(row.asDict()) for day in pool.map(true_rows, windows) for row in day]
     rows.sort(key=lambda row: [str(row[name]) for name in _TRUTH_KEY])
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ from pyspark.sql import functions as F
 
 from jobs.arguments import WorkFailed
 from metrics.configuration.project import Project
+from metrics.errors import InputError
 from metrics.schemas import Table, declared_tables
 
 log = logging.getLogger("watchlift.tables")
@@ -130,7 +131,13 @@ class Tables:
         return self.spark.catalog.tableExists(identifier)
 
     def _add_columns(self, table: Table, identifier: str) -> None:
-        present = set(self.spark.table(identifier).columns)
+        present = {field.name: field.dataType.simpleString() for field in self.spark.table(identifier).schema}
+        for name, kind in table.columns.items():
+            if present.get(name, _plain(kind)) != _plain(kind):
+                raise InputError(
+                    f"table {table.name}: column {name} is {present[name]}, and {_plain(kind)} is declared; "
+                    "give the measure or metric a new name"
+                )
         added = [f"`{name}` {kind}" for name, kind in table.columns.items() if name not in present]
         if added:
             self.spark.sql(f"ALTER TABLE {identifier} ADD COLUMNS ({', '.join(added)})")
@@ -168,6 +175,11 @@ def _explained(table: str) -> Iterator[None]:
             raise
         cause = causes[0]
         raise WorkFailed(f"table {table}: write refused: {cause}; mend the rows or the rule") from error
+
+
+def _plain(kind: str) -> str:
+    """A type as Spark writes it."""
+    return kind.lower().replace(" ", "")
 
 
 def _typed(value: Any, kind: str) -> Any:

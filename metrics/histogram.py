@@ -13,17 +13,19 @@ from pyspark.sql import functions as F
 SQL_TYPE = "ARRAY<STRUCT<bin: INT, events: BIGINT>>"
 BINS_PER_DOUBLING = 256
 # Holds zero, and what is below it.
-ZERO_BIN = -(1 << 15)
+ZERO_BIN = -(1 << 20)
+LARGEST = float(np.finfo(np.float64).max)
 _WHICH = "_which"
 # A power of two is the first value of its bin, also where its logarithm comes out a digit short.
 _FUZZ = 1e-9
 
 
 def bin_of(value: Column) -> Column:
-    """The number of a value's bin; null for null and for what is no number."""
+    """The number of a value's bin; null for null and for what is no finite number."""
     number = value.cast("double")
-    place = F.floor(F.log2(number) * BINS_PER_DOUBLING + _FUZZ).cast("int")
-    return F.when(F.isnan(number), None).when(number > 0, place).when(number <= 0, F.lit(ZERO_BIN))
+    finite = F.when(F.abs(number) <= LARGEST, number)
+    place = F.floor(F.log2(finite) * BINS_PER_DOUBLING + _FUZZ).cast("int")
+    return F.when(finite > 0, place).when(finite <= 0, F.lit(ZERO_BIN))
 
 
 def middles(bins: NDArray[np.int64]) -> NDArray[np.float64]:

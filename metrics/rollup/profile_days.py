@@ -1,7 +1,7 @@
 """The roll-up: events to measures per profile and day, and the exposure day's part, in one scan (DESIGN §2)."""
 
 from functools import reduce
-from operator import and_
+from operator import or_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -9,7 +9,9 @@ from pyspark.sql import functions as F
 from metrics import histogram
 from metrics.configuration.catalogue import Catalogue, Measure
 
-_KEYS = ("day", "profile_id", "_experiment_id")
+# Not null, because a join on null-safe keys would shuffle what lies in place.
+_WHOLE_DAY = ""
+_KEYS = ("day", "profile_id", "experiment_id")
 
 
 def roll_up(events: DataFrame, first: DataFrame, catalogue: Catalogue) -> DataFrame:
@@ -20,21 +22,21 @@ def roll_up(events: DataFrame, first: DataFrame, catalogue: Catalogue) -> DataFr
     each event is counted for its day, and once more per experiment that its profile entered earlier that day.
     Histograms, if there are any, are a second scan and shuffle, of the events that have a value.
     """
-    slots = F.explode(F.coalesce("_slots", F.array(_whole_day()))).alias("_slot")
-    entered = F.col("_slot.experiment_id").isNull() | (F.col("event_ts") >= F.col("_slot.exposed_at"))
-    counted_for = (
-        events.join(_slots(first), ["day", "profile_id"], how="left")
-        .select("*", slots)
-        .where(entered)
-        .withColumn("_experiment_id", F.col("_slot.experiment_id"))
+    sums = (
+        _counted_for(events, first)
+        .groupBy(*_KEYS)
+        .agg(F.max("household_id").alias("household_id"), *_aggregates(catalogue))
     )
-    sums = counted_for.groupBy(*_KEYS).agg(
-        F.max("household_id").alias("household_id"), *_aggregates(catalogue)
-    )
-    rolled = sums if not catalogue.histograms else _with_histograms(sums, counted_for, catalogue)
-    return rolled.withColumnRenamed("_experiment_id", "experiment_id").select(
-        "day", "experiment_id", "profile_id", "household_id", *catalogue.measures
-    )
+    rolled = _with_histograms(sums, events, first, catalogue) if catalogue.histograms else sums
+    experiment_id = F.nullif("experiment_id", F.lit(_WHOLE_DAY)).alias("experiment_id")
+    return rolled.select("day", experiment_id, "profile_id", "household_id", *catalogue.measures)
+
+
+def _counted_for(events: DataFrame, first: DataFrame) -> DataFrame:
+    """Events once per slot: experiment_id says which, `_WHOLE_DAY` is the day's."""
+    slots = F.inline(F.coalesce("_slots", F.array(_whole_day())))
+    slotted = events.join(_slots(first), ["day", "profile_id"], how="left").select("*", slots)
+    return slotted.where((F.col("experiment_id") == _WHOLE_DAY) | (F.col("event_ts") >= F.col("exposed_at")))
 
 
 def profile_days(rolled: DataFrame) -> DataFrame:
@@ -46,7 +48,7 @@ def exposure_day_measures(rolled: DataFrame) -> DataFrame:
 
 
 def _slots(first: DataFrame) -> DataFrame:
-    """What a profile's events of a day may count for: the whole day (null), and each experiment entered that day.
+    """What a profile's events of a day may count for: the whole day, and each experiment entered that day.
 
     Made on the small side: lambdas over arrays would keep every event out of generated code (measured: 4 times slower).
     """
@@ -58,16 +60,15 @@ def _slots(first: DataFrame) -> DataFrame:
 
 def _whole_day() -> Column:
     return F.struct(
-        F.lit(None).cast("string").alias("experiment_id"), F.lit(None).cast("timestamp").alias("exposed_at")
+        F.lit(_WHOLE_DAY).alias("experiment_id"), F.lit(None).cast("timestamp").alias("exposed_at")
     )
 
 
-def _with_histograms(sums: DataFrame, counted_for: DataFrame, catalogue: Catalogue) -> DataFrame:
+def _with_histograms(sums: DataFrame, events: DataFrame, first: DataFrame, catalogue: Catalogue) -> DataFrame:
     values = [(name, F.expr(catalogue.measures[name].sql)) for name in catalogue.histograms]
-    aside = {key: f"_binned_{key}" for key in _KEYS}
-    bins = histogram.counted(counted_for, _KEYS, values).withColumnsRenamed(aside)
-    same = [F.col(key).eqNullSafe(F.col(own)) for key, own in aside.items()]
-    joined = sums.join(bins, reduce(and_, same), how="left").drop(*aside.values())
+    has_value = reduce(or_, [value.isNotNull() for _, value in values])
+    bins = histogram.counted(_counted_for(events.where(has_value), first), _KEYS, values)
+    joined = sums.join(bins, list(_KEYS), how="left")
     # The profile was active: no event with a value is known to be none.
     return joined.withColumns({name: F.coalesce(name, histogram.empty()) for name in catalogue.histograms})
 

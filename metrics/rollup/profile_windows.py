@@ -80,11 +80,11 @@ def _with_histograms(profiles: DataFrame, measured: DataFrame, metrics: Sequence
     Quantiles of one measure over one window share their histogram.
     """
     shared = {(metric.measures[0], metric.window): metric for metric in metrics}
-    inside = [(f"_{m.name}", F.when(_in_window(m), F.col(m.measures[0]))) for m in shared.values()]
+    inside = [(f"_binned_{m.name}", F.when(_in_window(m), F.col(m.measures[0]))) for m in shared.values()]
     joined = profiles.join(histogram.added_up(measured, ["profile_id"], inside), "profile_id", how="left")
     complete = {}
     for metric in metrics:
-        bins = F.col(f"_{shared[metric.measures[0], metric.window].name}")
+        bins = F.col(f"_binned_{shared[metric.measures[0], metric.window].name}")
         is_known = F.col(metric.name).isNotNull()
         complete[metric.name] = F.when(is_known, F.coalesce(bins, histogram.empty()))
     return joined.withColumns(complete)

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from metrics.configuration.catalogue import Catalogue, Metric
 from metrics.configuration.experiment import Experiment
+from metrics.errors import InputError
 from metrics.rollup.exposures import first_exposures
 from metrics.rollup.profile_days import exposure_day_measures, profile_days, roll_up
 from metrics.rollup.profile_windows import profile_windows
@@ -65,6 +66,8 @@ def truth(windows: DataFrame, experiment: Experiment, catalogue: Catalogue) -> D
     of the factual outcomes of all arms. Quantiles of events are left out.
     """
     metrics = [metric for metric in experiment.metrics(catalogue) if not metric.of_events]
+    if not metrics:
+        raise InputError(f"experiment '{experiment.id}' has no metric of known truth; pass --truth-days 0")
     means = _means(_cut(windows, metrics), experiment, metrics)
     is_control = F.col("life_arm") == experiment.control
     arm = F.struct(F.col("life_arm").alias("arm"), F.col("mean").alias("arm_mean"), "n_profiles")

@@ -34,8 +34,9 @@ from metrics.statistics.survey import (
 )
 from metrics.statistics.winsorize import Cap, Request, exact_caps
 
-# What is turned into moments at once: some 50 MB of doubles.
+# What is turned into moments at once: some 50 MB of doubles, and 100 MB of histograms' bins.
 ROWS_PER_PARTITION = 200_000
+EVENTS_PER_PARTITION = 4_000_000
 
 
 def find_caps(windows: DataFrame, survey: Survey) -> dict[Cut, Cap]:
@@ -50,7 +51,10 @@ def find_caps(windows: DataFrame, survey: Survey) -> dict[Cut, Cap]:
 
 
 def with_events_counted(windows: DataFrame, metrics: Iterable[Metric]) -> DataFrame:
-    """Histogram outcomes as how many events they hold, which is known where they are; the bins stand beside it."""
+    """Histogram outcomes as how many events they hold, known where they are; the bins stand beside it.
+
+    So in table moments too a column named for such a metric is a number of events.
+    """
     of_events = [metric for metric in metrics if metric.of_events]
     bins = {bins_of(metric): F.col(metric.name) for metric in of_events}
     return windows.withColumns({**bins, **{m.name: n_events(F.col(m.name)) for m in of_events}})
@@ -75,7 +79,7 @@ def analysis_frame(windows: DataFrame, design: Design, survey: Survey) -> DataFr
             _position("arm", tuple(design.arms)).alias("arm"),
             *codes,
             *doubles,
-            *(F.col(bins_of(metric)) for metric in metrics if metric.of_events),
+            *dict.fromkeys(bins_of(metric) for metric in metrics if metric.of_events),
         )
         .repartition(partitions_of(survey), "household")
         .sortWithinPartitions("household", "arm", "profile")
@@ -83,7 +87,15 @@ def analysis_frame(windows: DataFrame, design: Design, survey: Survey) -> DataFr
 
 
 def partitions_of(survey: Survey) -> int:
-    return max(1, math.ceil(survey.n_rows / ROWS_PER_PARTITION))
+    """As many as rows ask for, or the events of histograms, which have at most a bin each."""
+    events = {
+        bins_of(metric): population.n_rows * (population.means[metric.name] or 0.0)
+        for population in survey.populations
+        for metric in population.metrics
+        if metric.of_events
+    }
+    rows = survey.n_rows / ROWS_PER_PARTITION
+    return max(1, math.ceil(rows), math.ceil(sum(events.values()) / EVENTS_PER_PARTITION))
 
 
 def groups_of(design: Design, survey: Survey, caps: Mapping[Cut, Cap]) -> tuple[Group, ...]:

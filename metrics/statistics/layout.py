@@ -36,8 +36,8 @@ def code_of(name: str) -> str:
 
 
 def bins_of(metric: Metric) -> str:
-    """Frame column that holds the histograms of a metric of events."""
-    return f"{metric.name}__bins"
+    """Frame column that holds the histograms of a metric of events: its quantiles over one window share it."""
+    return f"{metric.measure}__{metric.maturity_group}__bins"
 
 
 def capped_name(source: str, metric: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 from jobs.ingest_events import ingest_events
 from jobs.ingest_exposures import ingest_exposures
 from jobs.ingest_profiles import ingest_profiles
+from jobs.side_by_side import side_by_side
 from jobs.tables import Tables
 from metrics.errors import InputError
 from tests.jobs.conftest import on
@@ -106,6 +107,20 @@ def test_the_quarantine_of_events_and_of_exposures_do_not_replace_each_other(
         ingest_events(tables, on(MARCH_2))
     sources = sorted(row["source"] for row in tables.read("events_quarantine").collect())
     assert sources == ["events.playback", "exposures.homepage"]
+
+
+def test_both_kinds_quarantined_beside_each_other_are_there(tables: Tables, tmp_path: Path) -> None:
+    """As run_day does: they share the partition of their day."""
+    land_events(tmp_path, MARCH_2, "{")
+    land_exposures(tmp_path, MARCH_2, "{")
+    for _ in range(2):
+        side_by_side(
+            tables,
+            lambda beside: ingest_events(beside, on(MARCH_2)),
+            lambda beside: ingest_exposures(beside, on(MARCH_2)),
+        )
+        sources = sorted(row["source"] for row in tables.read("events_quarantine").collect())
+        assert sources == ["events.playback", "exposures.homepage"]
 
 
 def test_profiles_are_the_newest_snapshot_and_an_older_day_does_not_take_them_back(

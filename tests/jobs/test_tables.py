@@ -1,9 +1,11 @@
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
 from jobs.arguments import WorkFailed
 from jobs.tables import Tables
+from metrics.errors import InputError
 
 COLUMNS = "day DATE, profile_id BIGINT, household_id BIGINT"
 FIRST, SECOND = date(2026, 3, 2), date(2026, 3, 3)
@@ -65,3 +67,14 @@ def test_a_new_measure_becomes_a_column_and_old_rows_do_not_know_it(tables: Tabl
     tables.create()
     row = tables.read("profile_days").first()
     assert row is not None and row["crashes"] is None and row["sessions"] == 1.0
+
+
+def test_a_measure_that_becomes_another_kind_is_refused_before_anything_runs(tables: Tables) -> None:
+    measures = dict(tables.project.catalogue.measures)
+    measures["crashes"] = replace(measures["crashes"], kind="histogram", sql="latency_ms")
+    catalogue = replace(tables.project.catalogue, measures=measures)
+    changed = Tables(tables.spark, replace(tables.project, catalogue=catalogue))
+    with pytest.raises(
+        InputError, match=r"column crashes is double, and array.* is declared; give the measure"
+    ):
+        changed.create()

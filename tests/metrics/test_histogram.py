@@ -28,7 +28,13 @@ def test_a_bins_middle_is_within_a_seven_hundredth_of_each_of_its_values(spark: 
 def test_powers_of_two_begin_their_bins_and_zero_has_its_own(spark: SparkSession) -> None:
     powers = [float(2**n) for n in range(-20, 41)]
     assert binned(spark, powers) == [h.BINS_PER_DOUBLING * n for n in range(-20, 41)]
-    assert binned(spark, [0.0, -3.0, None, float("nan")]) == [h.ZERO_BIN, h.ZERO_BIN, None, None]
+    assert binned(spark, [0.0, -3.0, None, float("nan"), float("inf")]) == [
+        h.ZERO_BIN,
+        h.ZERO_BIN,
+        None,
+        None,
+        None,
+    ]
     assert h.middles(np.array([h.ZERO_BIN])).tolist() == [0.0]
 
 

@@ -162,5 +162,5 @@ def test_many_partitions_give_the_same_numbers(
     found: dict[Key, Estimate],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(frame_module, "ROWS_PER_PARTITION", 300)
+    monkeypatch.setattr(frame_module, "EVENTS_PER_PARTITION", 2_000)
     assert estimates(on_spark(spark, delays), plan) == found
