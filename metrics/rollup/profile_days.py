@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from metrics import histogram
 from metrics.configuration.catalogue import Catalogue, Measure
 
-# Not null, because a join on null-safe keys would shuffle what lies in place.
+# Not null, so that sums and histograms are joined by plain keys.
 _WHOLE_DAY = ""
 _KEYS = ("day", "profile_id", "experiment_id")
 
