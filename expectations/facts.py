@@ -150,16 +150,17 @@ def _duplicates(frame: DataFrame, suite: Suite, days: Sequence[date]) -> dict[da
 
 
 def _schema_differences(frame: DataFrame, suite: Suite) -> str | None:
-    present = {field.name: _plain(field.dataType.simpleString()) for field in frame.schema.fields}
+    present = {field.name: plain_type(field.dataType.simpleString()) for field in frame.schema.fields}
     faults = [
-        f"{name} is missing" if name not in present else f"{name} is {present[name]}, not {_plain(kind)}"
+        f"{name} is missing" if name not in present else f"{name} is {present[name]}, not {plain_type(kind)}"
         for name, kind in suite.columns.items()
-        if present.get(name) != _plain(kind)
+        if present.get(name) != plain_type(kind)
     ]
     return "; ".join(faults) or None
 
 
-def _plain(kind: str) -> str:
+def plain_type(kind: str) -> str:
+    """A SQL type as Spark writes it, so that a declared one can be compared with a frame's."""
     return kind.lower().replace(" ", "")
 
 

@@ -19,6 +19,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from expectations.facts import plain_type
 from jobs.arguments import WorkFailed
 from metrics.configuration.project import Project
 from metrics.errors import InputError
@@ -133,9 +134,9 @@ class Tables:
     def _add_columns(self, table: Table, identifier: str) -> None:
         present = {field.name: field.dataType.simpleString() for field in self.spark.table(identifier).schema}
         for name, kind in table.columns.items():
-            if present.get(name, _plain(kind)) != _plain(kind):
+            if present.get(name, plain_type(kind)) != plain_type(kind):
                 raise InputError(
-                    f"table {table.name}: column {name} is {present[name]}, and {_plain(kind)} is declared; "
+                    f"table {table.name}: column {name} is {present[name]}, and {plain_type(kind)} is declared; "
                     "give the measure or metric a new name"
                 )
         added = [f"`{name}` {kind}" for name, kind in table.columns.items() if name not in present]
@@ -175,11 +176,6 @@ def _explained(table: str) -> Iterator[None]:
             raise
         cause = causes[0]
         raise WorkFailed(f"table {table}: write refused: {cause}; mend the rows or the rule") from error
-
-
-def _plain(kind: str) -> str:
-    """A type as Spark writes it."""
-    return kind.lower().replace(" ", "")
 
 
 def _typed(value: Any, kind: str) -> Any:

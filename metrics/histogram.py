@@ -3,7 +3,7 @@
 A bin spans 1/256 of a doubling: its middle is within 0.14% of every value in it. Only bins with events take room.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ SQL_TYPE = "ARRAY<STRUCT<bin: INT, events: BIGINT>>"
 BINS_PER_DOUBLING = 256
 # Holds zero, and what is below it.
 ZERO_BIN = -(1 << 20)
-LARGEST = float(np.finfo(np.float64).max)
+_LARGEST = float(np.finfo(np.float64).max)
 _WHICH = "_which"
 # A power of two is the first value of its bin, also where its logarithm comes out a digit short.
 _FUZZ = 1e-9
@@ -23,7 +23,7 @@ _FUZZ = 1e-9
 def bin_of(value: Column) -> Column:
     """The number of a value's bin; null for null and for what is no finite number."""
     number = value.cast("double")
-    finite = F.when(F.abs(number) <= LARGEST, number)
+    finite = F.when(F.abs(number) <= _LARGEST, number)
     place = F.floor(F.log2(finite) * BINS_PER_DOUBLING + _FUZZ).cast("int")
     return F.when(finite > 0, place).when(finite <= 0, F.lit(ZERO_BIN))
 
@@ -43,23 +43,24 @@ def n_events(histogram: Column) -> Column:
     return total.cast("double")
 
 
-def counted(events: DataFrame, keys: Sequence[str], values: Sequence[tuple[str, Column]]) -> DataFrame:
+def counted(events: DataFrame, keys: Sequence[str], values: Mapping[str, Column]) -> DataFrame:
     """One row per keys that have a value, with a histogram of each named value of the events."""
     bins = [
-        F.struct(F.lit(n).alias(_WHICH), bin_of(value).alias("bin")) for n, (_, value) in enumerate(values)
+        F.struct(F.lit(n).alias(_WHICH), bin_of(value).alias("bin"))
+        for n, value in enumerate(values.values())
     ]
     each = events.select(*keys, F.explode(F.array(*bins)).alias("_binned")).select(*keys, "_binned.*")
     number = F.count(F.lit(1)).alias("events")
     tallied = each.where("bin IS NOT NULL").groupBy(*keys, _WHICH, "bin").agg(number)
-    return _collected(tallied, keys, [name for name, _ in values])
+    return _collected(tallied, keys, values)
 
 
-def added_up(rows: DataFrame, keys: Sequence[str], histograms: Sequence[tuple[str, Column]]) -> DataFrame:
+def added_up(rows: DataFrame, keys: Sequence[str], histograms: Mapping[str, Column]) -> DataFrame:
     """One row per keys that have an event, with the sum of the rows' histograms of each name; null is empty."""
-    marked = [_marked(histogram, n) for n, (_, histogram) in enumerate(histograms)]
+    marked = [_marked(histogram, n) for n, histogram in enumerate(histograms.values())]
     each = rows.select(*keys, F.inline(F.concat(*marked)))
     tallied = each.groupBy(*keys, _WHICH, "bin").agg(F.sum("events").alias("events"))
-    return _collected(tallied, keys, [name for name, _ in histograms])
+    return _collected(tallied, keys, histograms)
 
 
 def _marked(histogram: Column, n: int) -> Column:
@@ -70,7 +71,7 @@ def _marked(histogram: Column, n: int) -> Column:
     )
 
 
-def _collected(tallied: DataFrame, keys: Sequence[str], names: Sequence[str]) -> DataFrame:
+def _collected(tallied: DataFrame, keys: Sequence[str], names: Iterable[str]) -> DataFrame:
     """Bins in their order, so that the same events give the same histogram."""
     return tallied.groupBy(*keys).agg(
         *(

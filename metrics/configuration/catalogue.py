@@ -92,7 +92,7 @@ class Catalogue:
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        return tuple(name for name in self.measures if name not in self.histograms)
+        return tuple(name for name, measure in self.measures.items() if measure.kind != "histogram")
 
 
 def _histograms(measures: Mapping[str, Measure]) -> tuple[str, ...]:

@@ -65,12 +65,12 @@ def _whole_day() -> Column:
 
 
 def _with_histograms(sums: DataFrame, events: DataFrame, first: DataFrame, catalogue: Catalogue) -> DataFrame:
-    values = [(name, F.expr(catalogue.measures[name].sql)) for name in catalogue.histograms]
-    has_value = reduce(or_, [value.isNotNull() for _, value in values])
+    values = {name: F.expr(catalogue.measures[name].sql) for name in catalogue.histograms}
+    has_value = reduce(or_, [value.isNotNull() for value in values.values()])
     bins = histogram.counted(_counted_for(events.where(has_value), first), _KEYS, values)
     joined = sums.join(bins, list(_KEYS), how="left")
     # The profile was active: no event with a value is known to be none.
-    return joined.withColumns({name: F.coalesce(name, histogram.empty()) for name in catalogue.histograms})
+    return joined.withColumns({name: F.coalesce(name, histogram.empty()) for name in values})
 
 
 def _aggregates(catalogue: Catalogue) -> list[Column]:

@@ -11,7 +11,7 @@ from metrics.configuration.catalogue import Catalogue, Metric
 from metrics.configuration.experiment import NEW_PROFILE_DAYS, Covariates, Experiment
 from metrics.rollup.exposures import without_crossovers
 from metrics.schemas import declared_tables
-from metrics.statistics.layout import stratum_of
+from metrics.statistics.layout import bins_of, stratum_of
 
 # Days relative to the exposure day: 0 is that day from the exposure on, negative days lie before it.
 _OFFSET = "_offset"
@@ -75,19 +75,12 @@ def _by_offset(
 
 
 def _with_histograms(profiles: DataFrame, measured: DataFrame, metrics: Sequence[Metric]) -> DataFrame:
-    """The metrics' histograms over their windows, where `profiles` holds whether their events are all known.
-
-    Quantiles of one measure over one window share their histogram.
-    """
-    shared = {(metric.measures[0], metric.window): metric for metric in metrics}
-    inside = [(f"_binned_{m.name}", F.when(_in_window(m), F.col(m.measures[0]))) for m in shared.values()]
+    """The metrics' histograms over their windows, where `profiles` holds whether their events are all known."""
+    inside = {bins_of(metric): F.when(_in_window(metric), F.col(metric.measures[0])) for metric in metrics}
     joined = profiles.join(histogram.added_up(measured, ["profile_id"], inside), "profile_id", how="left")
-    complete = {}
-    for metric in metrics:
-        bins = F.col(f"_binned_{shared[metric.measures[0], metric.window].name}")
-        is_known = F.col(metric.name).isNotNull()
-        complete[metric.name] = F.when(is_known, F.coalesce(bins, histogram.empty()))
-    return joined.withColumns(complete)
+    complete = {m.name: F.coalesce(bins_of(m), histogram.empty()) for m in metrics}
+    known = {name: F.when(F.col(name).isNotNull(), bins) for name, bins in complete.items()}
+    return joined.withColumns(known)
 
 
 def _measures(experiment: Experiment, catalogue: Catalogue) -> set[str]:
@@ -117,9 +110,12 @@ def _in_window(metric: Metric) -> Column:
 
 
 def _over(measure: str, catalogue: Catalogue, inside: Column) -> Column:
-    """Sum (any: maximum; histogram: events) of a measure over the rows inside; null if one does not know it."""
+    """Sum (kind any: maximum) of a measure over the rows inside; null if one of them does not know it.
+
+    Of a histogram only that is asked here: 0 where it is known.
+    """
     kind = catalogue.measures[measure].kind
-    value = F.when(inside, histogram.n_events(F.col(measure)) if kind == "histogram" else F.col(measure))
+    value = F.when(inside, F.lit(0.0) if kind == "histogram" else F.col(measure))
     total = F.max(value) if kind == "any" else F.sum(value)
     unknown = F.count_if(inside & F.col(measure).isNull()) > 0
     return F.when(unknown, F.lit(None)).otherwise(F.coalesce(total, F.lit(0.0)))

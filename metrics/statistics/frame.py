@@ -64,7 +64,7 @@ def analysis_frame(windows: DataFrame, design: Design, survey: Survey) -> DataFr
     """household, its bucket, profile, arm (position), a code per text column, outcomes and covariates as doubles, bins.
 
     Rows of one household lie together, sorted by household, arm and profile: sums repeat to the last digit whatever
-    the cluster's size, because the number of partitions follows from the number of rows.
+    the cluster's size, because the number of partitions follows from the rows and their events.
     """
     metrics = [metric for population in survey.populations for metric in population.metrics]
     outcomes = chain.from_iterable(outcome_names(metric) for metric in metrics)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from scipy.special import stdtrit
 from statsmodels.stats.multitest import multipletests
 
+from metrics.checks import check_share
 from metrics.configuration.catalogue import Catalogue
 from metrics.configuration.design import Design
 from metrics.errors import InputError
@@ -47,8 +48,7 @@ def bonferroni_interval(
     """
     if family_size < 1:
         raise InputError(f"family size is {family_size}; expected 1 or more")
-    if not 0 < alpha < 1:
-        raise InputError(f"alpha is {alpha}; expected above 0 and below 1")
+    check_share("alpha", alpha)
     reach = std_error * float(stdtrit(df, 1 - alpha / family_size / 2))
     return effect - reach, effect + reach
 

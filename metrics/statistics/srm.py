@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtrc, gammaln, log_ndtr
 
+from metrics.checks import check_positive
 from metrics.errors import InputError
 
 PRIOR_K = 1000.0
@@ -109,5 +110,4 @@ def _check(counts: Sequence[int], shares: Sequence[float], prior_k: float) -> No
         raise InputError(f"counts are {list(counts)}; expected none negative and at least one unit")
     if min(shares) <= 0:
         raise InputError(f"shares are {list(shares)}; each must be above 0")
-    if not 0 < prior_k < math.inf:
-        raise InputError(f"prior k is {prior_k}; expected a positive number")
+    check_positive("prior k", prior_k)

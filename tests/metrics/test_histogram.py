@@ -47,7 +47,7 @@ def test_histograms_of_parts_add_up_to_that_of_all(spark: SparkSession) -> None:
         )
     ]
     events = spark.createDataFrame(rows, "day INT, profile INT, delay DOUBLE, render DOUBLE")
-    values = [("delay", F.col("delay")), ("render", F.col("render"))]
+    values = {"delay": F.col("delay"), "render": F.col("render")}
     by_day = h.counted(events, ["day", "profile"], values)
     together = h.counted(events, ["profile"], values).orderBy("profile").collect()
     summed = h.added_up(by_day.orderBy(F.rand(3)), ["profile"], values).orderBy("profile").collect()
@@ -60,7 +60,7 @@ def test_histograms_of_parts_add_up_to_that_of_all(spark: SparkSession) -> None:
 
 def test_an_unknown_histogram_adds_nothing_and_its_number_is_unknown(spark: SparkSession) -> None:
     rows = spark.createDataFrame([(1, None), (1, [(5, 2)]), (2, None)], f"profile INT, delay {h.SQL_TYPE}")
-    added = h.added_up(rows, ["profile"], [("delay", F.col("delay"))])
+    added = h.added_up(rows, ["profile"], {"delay": F.col("delay")})
     assert {row["profile"]: read(row, "delay") for row in added.collect()} == {1: {5: 2}}
     assert sorted(numbers(rows), key=str) == [2.0, None, None]
     assert numbers(spark.range(1).select(h.empty().alias("delay"))) == [0.0]
