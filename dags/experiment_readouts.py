@@ -1,5 +1,7 @@
 """The experiment readouts of a day, once that day's metrics have passed their audits."""
 
+import sys
+
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG, PartitionedAssetTimetable
 
@@ -21,10 +23,18 @@ anything else is retried twice. The estimates of the day before stay as they are
 wrote.
 """
 
-# The key reaches the shell as a variable, never as text of the command.
+# The key reaches the shell as a variable, never as text of the command. Python is the worker's own by its path: a task's
+# input is a socket, for which bash reads ~/.bashrc, and what that puts on the PATH comes first.
 RENDER = (
-    'python "$HOME_DIR/jobs/render_readout.py" --day "$DAY" --conf-dir "$CONF_DIR" --data-dir "$DATA_DIR"'
+    '"$PYTHON" "$HOME_DIR/jobs/render_readout.py" --day "$DAY" --conf-dir "$CONF_DIR" --data-dir "$DATA_DIR"'
 )
+RENDER_ENV = {
+    "PYTHON": sys.executable,
+    "HOME_DIR": str(HOME),
+    "DAY": "{{ partition_key }}",
+    "CONF_DIR": CONF_DIR,
+    "DATA_DIR": DATA_DIR,
+}
 
 with DAG(
     dag_id="experiment_readouts",
@@ -38,7 +48,7 @@ with DAG(
     render_readouts = BashOperator(
         task_id="render_readouts",
         bash_command=RENDER,
-        env={"DAY": "{{ partition_key }}", "HOME_DIR": str(HOME), "CONF_DIR": CONF_DIR, "DATA_DIR": DATA_DIR},
+        env=RENDER_ENV,
         append_env=True,
         pool="watchlift_readouts",
     )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -146,6 +147,26 @@ def test_the_jobs_are_named_by_path_and_exist(dags: dict[str, Any]) -> None:
     for name, task in tasks_of(dags):
         assert f"/jobs/{named[name]}.py" in task["templates"]
         assert (ROOT / "jobs" / f"{named[name]}.py").is_file()
+
+
+def test_the_readout_is_rendered_by_the_workers_python_whatever_bashrc_puts_on_the_path(
+    dags: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "python").write_text("#!/bin/sh\necho another python\n", encoding="utf-8")
+    (tmp_path / "python").chmod(0o755)
+    (tmp_path / ".bashrc").write_text(f'PATH="{tmp_path}:$PATH"\n', encoding="utf-8")
+    rendered = json.loads(dags["experiment_readouts"]["tasks"]["render_readouts"]["templates"])
+    # As the worker does: from no shell, with a socket as its input.
+    variables = {name: value for name, value in os.environ.items() if name != "SHLVL"}
+    variables |= {**rendered["env"], "HOME": str(tmp_path), "DATA_DIR": str(tmp_path), "DAY": "2026-03-14"}
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        command = ["bash", "-c", rendered["bash_command"]]
+        done = subprocess.run(
+            command, env=variables, stdin=theirs, capture_output=True, text=True, check=False
+        )
+    assert "another python" not in done.stdout
+    assert "error: " in done.stderr  # the job's own: there is no table in this folder
 
 
 def test_every_dag_has_tags_and_a_runbook_that_says_what_to_do_on_failure(dags: dict[str, Any]) -> None:
