@@ -23,8 +23,8 @@ anything else is retried twice. The estimates of the day before stay as they are
 wrote.
 """
 
-# The key reaches the shell as a variable, never as text of the command. Python is the worker's own by its path: a task's
-# input is a socket, for which bash reads ~/.bashrc, and what that puts on the PATH comes first.
+# The key reaches the shell as a variable, never as text of the command. Python is the worker's own, by its path: the
+# input of a task is a socket, for which bash reads ~/.bashrc, and what that puts on the PATH comes first.
 RENDER = (
     '"$PYTHON" "$HOME_DIR/jobs/render_readout.py" --day "$DAY" --conf-dir "$CONF_DIR" --data-dir "$DATA_DIR"'
 )

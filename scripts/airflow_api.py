@@ -3,6 +3,7 @@
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,15 @@ class TaskState(NamedTuple):
     state: str
     run_id: str
     try_number: int
+
+
+class RunState(NamedTuple):
+    """A run of a DAG: Airflow's word for its state, and its tasks."""
+
+    dag_id: str
+    partition_key: str
+    state: str
+    tasks: list[TaskState]
 
 
 @dataclass
@@ -62,31 +72,13 @@ class AirflowApi:
             if name not in existing:
                 self._call("POST", "/api/v2/pools", {"name": name, **pool})
 
-    def run_states(self, dag_id: str) -> dict[str, str]:
-        """State of each run of a DAG by its partition key."""
-        return {run["partition_key"]: run["state"] for run in self._runs(dag_id)}
-
-    def task_states(self, dag_id: str) -> list[TaskState]:
-        """Every task of every run of a DAG, in the order of the partition keys."""
-        keys = {run["dag_run_id"]: str(run["partition_key"]) for run in self._runs(dag_id)}
-        tasks = self._get(f"/api/v2/dags/{dag_id}/dagRuns/~/taskInstances?limit=100")["task_instances"]
-        states = [
-            TaskState(
-                dag_id,
-                keys[task["dag_run_id"]],
-                task["task_id"],
-                task["state"] or "waiting",
-                task["dag_run_id"],
-                task["try_number"],
-            )
-            for task in tasks
-            if task["dag_run_id"] in keys
-        ]
-        return sorted(states, key=lambda task: task.partition_key)
-
-    def _runs(self, dag_id: str) -> list[dict[str, Any]]:
-        runs: list[dict[str, Any]] = self._get(f"/api/v2/dags/{dag_id}/dagRuns?limit=100")["dag_runs"]
-        return runs
+    def states(self) -> list[RunState]:
+        """Every run of every DAG with its tasks, in the order of the partition keys: two requests, because each costs
+        the jobs processor time."""
+        runs = self._get("/api/v2/dags/~/dagRuns?limit=100")["dag_runs"]
+        tasks = self._get("/api/v2/dags/~/dagRuns/~/taskInstances?limit=100")["task_instances"]
+        states = [_run_state(run, [task for task in tasks if _run_of(task) == _run_of(run)]) for run in runs]
+        return sorted(states, key=lambda run: run.partition_key)
 
     def _get(self, path: str) -> Any:
         return self._call("GET", path, None)
@@ -124,3 +116,17 @@ class AirflowApi:
         )  # a proxy cannot reach this machine's own
         with direct.open(request, data=data, timeout=30) as answer:
             return json.loads(answer.read() or b"null")
+
+
+def _run_of(entry: Mapping[str, Any]) -> tuple[str, str]:
+    return entry["dag_id"], entry["dag_run_id"]
+
+
+def _run_state(run: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> RunState:
+    dag_id, run_id = _run_of(run)
+    key = str(run["partition_key"])
+    states = [
+        TaskState(dag_id, key, task["task_id"], task["state"] or "waiting", run_id, task["try_number"])
+        for task in tasks
+    ]
+    return RunState(dag_id, key, run["state"], states)

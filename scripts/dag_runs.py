@@ -14,6 +14,7 @@ from scripts.errors import RunError
 from scripts.progress import LogFollower, Progress, job_message
 
 MOST_SECONDS = 3600.0
+LOOK_AGAIN_SECONDS = 1.0
 LAST_DAG = "experiment_readouts"
 VERDICT = re.compile(r"error: ")
 EXCEPTION = re.compile(r"[\w.$]+(Error|Exception): ")
@@ -44,11 +45,12 @@ def await_runs(
     deadline = time.monotonic() + MOST_SECONDS
     while True:
         check_running(airflow, settings)
-        tasks = [task for dag_id in DAGS for task in api.task_states(dag_id)]
+        runs = api.states()
+        tasks = [task for run in runs for task in run.tasks]
         teller.tell(tasks)
         raise_failure(tasks, settings)
-        finished = api.run_states(LAST_DAG)
-        if all(finished.get(key) == "success" for key in partition_keys):
+        succeeded = {run.partition_key for run in runs if run.dag_id == LAST_DAG and run.state == "success"}
+        if succeeded.issuperset(partition_keys):
             return
         if time.monotonic() > deadline:
             raise RunError(
@@ -56,7 +58,7 @@ def await_runs(
             )
         running = [f"{task.task_id} of {task.partition_key}" for task in tasks if task.state == "running"]
         progress.still(f"running: {', '.join(running) or 'only the scheduler'}")
-        time.sleep(0.5)
+        time.sleep(LOOK_AGAIN_SECONDS)
 
 
 def check_running(airflow: subprocess.Popen[bytes], settings: Settings) -> None:

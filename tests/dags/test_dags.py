@@ -161,9 +161,9 @@ def test_the_readout_is_rendered_by_the_workers_python_whatever_bashrc_puts_on_t
     variables |= {**rendered["env"], "HOME": str(tmp_path), "DATA_DIR": str(tmp_path), "DAY": "2026-03-14"}
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        command = ["bash", "-c", rendered["bash_command"]]
+        command = ["bash", "-c", str(rendered["bash_command"])]
         done = subprocess.run(
-            command, env=variables, stdin=theirs, capture_output=True, text=True, check=False
+            command, env=variables, stdin=theirs.fileno(), capture_output=True, text=True, check=False
         )
     assert "another python" not in done.stdout
     assert "error: " in done.stderr  # the job's own: there is no table in this folder

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from jobs.arguments import Days
 from jobs.audit_table import AuditFailed
-from jobs.java import QUICK_START
+from jobs.java import QUICK_START, archived_classes
 from jobs.render_readout import render_readouts
 from jobs.run_day import run_day
 from jobs.run_experiments import run_experiments
@@ -113,7 +113,7 @@ def _run_until_killed(tables: Tables, job: str, line: str) -> None:
 
 
 _SMALL = (
-    f"--master local[2] --driver-memory 1g --driver-java-options '{QUICK_START}' "
+    f"--master local[2] --driver-memory 1g --driver-java-options '{archived_classes()} {QUICK_START}' "
     "--conf spark.sql.shuffle.partitions=1 --conf spark.databricks.delta.snapshotPartitions=1 "
     "--conf spark.ui.enabled=false --conf spark.ui.showConsoleProgress=false pyspark-shell"
 )
