@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from metrics.statistics.layout import STRATUM, code_of
 from metrics.statistics.moments import Floats, Integers
@@ -34,16 +35,19 @@ _PLAYS, _ACTIVE = 4.0, 0.7
 _HOUSEHOLD_SHAPE, _PROFILE_SHAPE = 2.0, np.array([3.0, 1.2])
 _MINUTES_SHAPE, _MINUTES_SCALE, _BINGE_SHAPE = 0.6, 50.0, 0.8
 _FAILURES = (1.0, 19.0)
+# Milliseconds until a play starts: log-normal around the median, by the household's connection and by the play.
+_DELAY_MS, _DELAY_BY_HOUSEHOLD, _DELAY_BY_PLAY = 800.0, 0.4, 0.6
 WINSORIZED = 0.995
 _CHUNK = 100_000
 
 
 @dataclass(frozen=True)
 class Effects:
-    """What treatment changes, as a share: plays of a profile (twice that of a new one), failures of a play."""
+    """What treatment changes, as a share: a profile's plays (a new one's twice that), failures and delays of plays."""
 
     plays: float = 0.1
     failures: float = -0.1
+    delays: float = -0.1
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Outcomes(NamedTuple):
 
 
 class Means(NamedTuple):
-    """True means per profile without and with treatment."""
+    """True means (or quantiles) without and with treatment."""
 
     control: float
     arm: float
@@ -157,6 +161,20 @@ def draw_experiment(
     return rows_of(profiles, arm, outcomes(profiles, arm, effects, rng))
 
 
+def start_delays(raw: RawRows, effects: Effects, rng: np.random.Generator) -> tuple[Integers, Floats]:
+    """Of every play, its profile's row and the milliseconds until it started, (plays,)."""
+    row = np.repeat(np.arange(len(raw)), raw.columns["plays"].astype(np.int64))
+    connection = rng.standard_normal(raw.household[-1] + 1)[raw.household[row]]
+    z = _DELAY_BY_HOUSEHOLD * connection + _DELAY_BY_PLAY * rng.standard_normal(len(row))
+    return row, _DELAY_MS * np.exp(z) * (1 + raw.arm[row] * effects.delays)
+
+
+def delay_quantiles(effects: Effects, probability: float) -> Means:
+    """Of all plays, in closed form: connections have nothing to do with how much is played."""
+    control = _DELAY_MS * np.exp(ndtri(probability) * np.hypot(_DELAY_BY_HOUSEHOLD, _DELAY_BY_PLAY))
+    return Means(float(control), float(control * (1 + effects.delays)))
+
+
 def mean_plays(effects: Effects) -> Means:
     """In closed form; a mean over profiles weights households by their size."""
     by_size = _SIZE_SHARES * _SIZES / (_SIZE_SHARES @ _SIZES)
@@ -181,7 +199,16 @@ def failure_ratios(effects: Effects) -> Means:
 def winsorized_means(
     effects: Effects, share: float, n_households: int, rng: np.random.Generator
 ) -> tuple[Means, float]:
-    """Means of minutes cut at the pooled quantile of the superpopulation, and that quantile, from one large draw.
+    """Means of minutes cut at the pooled quantile of the superpopulation, and that quantile, from one large draw."""
+    control, arm, observed = draw_minutes(effects, share, n_households, rng)
+    cut = type1_quantile(observed, WINSORIZED)
+    return Means(float(np.minimum(control, cut).mean()), float(np.minimum(arm, cut).mean())), cut
+
+
+def draw_minutes(
+    effects: Effects, share: float, n_households: int, rng: np.random.Generator
+) -> tuple[Floats, Floats, Floats]:
+    """Minutes of everybody without and with treatment, and those that an experiment would see.
 
     Both outcomes of every profile are drawn, so that they differ by treatment alone and by chance given their habit.
     """
@@ -189,8 +216,7 @@ def winsorized_means(
         _both_arms(min(_CHUNK, n_households), effects, share, rng) for _ in range(0, n_households, _CHUNK)
     ]
     control, arm, observed = (np.concatenate(each) for each in zip(*parts, strict=True))
-    cut = type1_quantile(observed, WINSORIZED)
-    return Means(float(np.minimum(control, cut).mean()), float(np.minimum(arm, cut).mean())), cut
+    return control, arm, observed
 
 
 def _both_arms(

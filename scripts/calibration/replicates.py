@@ -1,8 +1,8 @@
 """Section 3: the household bootstrap beside the closed form, and coverage of its percentile interval."""
 
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -94,12 +94,8 @@ def examine(n_households: int, experiments: int, replicates: int, place: tuple[i
 
 def compared(raw: RawRows, replicates: int, seed: int) -> dict[str, tuple[Result, Result]]:
     """By metric, the bootstrap's result and the closed form's. Each household is a bucket of its own."""
-    named = RawRows(
-        {**raw.columns, **{name: raw.columns[source] for name, source in SOURCES.items()}},
-        raw.household,
-        raw.arm,
-    )
-    rows, basis = HouseholdRows(named, None), _basis(named)
+    named = renamed(raw, SOURCES)
+    rows, basis = HouseholdRows(named, None), basis_of(named, METRICS, SOURCES)
     cell = Cell(GROUP)
     asked = {metric: Question(metric, BOOTSTRAP, cell, TREATMENT) for metric in METRICS}
     replicated = bootstrap_results(rows, basis, list(asked.values()), replicates, seed)
@@ -111,13 +107,20 @@ def compared(raw: RawRows, replicates: int, seed: int) -> dict[str, tuple[Result
     return {metric: (replicated[question], closed[metric]) for metric, question in asked.items()}
 
 
-def _basis(raw: RawRows) -> Basis:
-    columns = tuple(centred(raw, name) for name in SOURCES)
-    group = Group(GROUP, tuple(METRICS), tuple(SOURCES), columns)
+def renamed(raw: RawRows, sources: Mapping[str, str]) -> RawRows:
+    """The rows with outcome columns that repeat columns of the service."""
+    outcomes = {name: raw.columns[source] for name, source in sources.items()}
+    return replace(raw, columns={**raw.columns, **outcomes})
+
+
+def basis_of(raw: RawRows, metrics: Mapping[str, Metric], outcomes: Collection[str]) -> Basis:
+    """What the replicated answers rest on, everybody in one cell."""
+    columns = tuple(centred(raw, name) for name in outcomes)
+    group = Group(GROUP, tuple(metrics), tuple(outcomes), columns)
     groups = (exposed_group(), group)
     plan = Plan(ARMS, groups, {}, FEW_HOUSEHOLDS)
     cells = cell_moments(HouseholdRows(raw, None), plan)
-    return Basis(DESIGN, Catalogue({}, METRICS), plan, groups, cells, has_windows=True)
+    return Basis(DESIGN, Catalogue({}, metrics), plan, groups, cells, has_windows=True)
 
 
 def _compared(metric: str, pairs: list[tuple[Result, Result]], truth: float) -> Compared:

@@ -3,7 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scripts.calibration import few_clusters, intervals, looks, reasons, replicates, sample_ratio
+from scripts.calibration import (
+    few_clusters,
+    intervals,
+    looks,
+    quantiles,
+    reasons,
+    replicates,
+    sample_ratio,
+)
 from scripts.calibration.markdown import prose
 from scripts.calibration.sections import (
     bootstrap_section,
@@ -21,6 +29,7 @@ class Findings:
     reasons: reasons.Reasons
     clusters: tuple[few_clusters.Findings, ...]
     replicates: tuple[replicates.Findings, ...]
+    quantiles: tuple[quantiles.Findings, ...]
     looks: looks.Findings
     sample_ratio: sample_ratio.Findings
 
@@ -33,11 +42,13 @@ def simulate(sizes: Sizes, seed: int, say: Callable[[str], None]) -> Findings:
     clusters = few_clusters.run(sizes, seed)
     say("bootstrap")
     replicated = replicates.run(sizes, seed)
+    say("quantiles")
+    cut_off = quantiles.run(sizes, seed)
     say("daily looks")
     looked = looks.run(sizes, seed)
     say("intervals")
     traced = reasons.run(sizes, seed)
-    return Findings(intervals.run(sizes, seed), traced, clusters, replicated, looked, ratio)
+    return Findings(intervals.run(sizes, seed), traced, clusters, replicated, cut_off, looked, ratio)
 
 
 def report(findings: Findings, sizes: Sizes, seed: int) -> str:
@@ -45,7 +56,7 @@ def report(findings: Findings, sizes: Sizes, seed: int) -> str:
         _head(sizes, seed),
         intervals_section(findings.intervals, findings.reasons),
         clusters_section(findings.clusters),
-        bootstrap_section(findings.replicates),
+        bootstrap_section(findings.replicates, findings.quantiles),
         looks_section(findings.looks, sizes.looked),
         sample_ratio_section(findings.sample_ratio),
     )

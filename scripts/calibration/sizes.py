@@ -11,9 +11,10 @@ SEED = 20_260_302
 class Sizes:
     """Numbers of experiments by section, of households in them, and what else makes the report long or short.
 
-    with_many: experiments of many households. truth_households: of the one draw that gives the winsorized truth.
-    paths: of normal increments. fine_paths: those that are looked at 1,000 times. pilot: experiments that set a
-    plan's maximum information. traced: those that trace a deviation to its cause.
+    with_many: experiments of many households. truth_households: of the one draw that gives the winsorized truth, and
+    the quantiles'. quantiled: experiments whose quantiles are replicated. paths: of normal increments. fine_paths:
+    those that are looked at 1,000 times. pilot: experiments that set a plan's maximum information. traced: those that
+    trace a deviation to its cause.
     """
 
     experiments: int = 10_000
@@ -27,6 +28,7 @@ class Sizes:
     replicates: int = 1_000
     finely_replicated: int = 200
     fine_replicates: int = 10_000
+    quantiled: int = 2_000
     paths: int = 1_000_000
     fine_paths: int = 20_000
     pilot: int = 100
@@ -51,6 +53,7 @@ SMALL = Sizes(
     replicates=300,
     finely_replicated=4,
     fine_replicates=1_000,
+    quantiled=5,
     paths=20_000,
     fine_paths=500,
     pilot=5,
@@ -70,6 +73,7 @@ def scaled(experiments: int) -> Sizes:
         "traced",
         "replicated",
         "finely_replicated",
+        "quantiled",
         "paths",
         "fine_paths",
         "looked",

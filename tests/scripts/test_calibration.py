@@ -9,9 +9,10 @@ import pytest
 
 from metrics.statistics.estimators import Comparison, difference_in_means
 from metrics.statistics.moments import Integers
+from metrics.statistics.passes import RawRows
 from metrics.statistics.srm import TRIGGER_ALPHA, e_bh, log_e_value
 from scripts.calibration import __main__ as command
-from scripts.calibration import few_clusters, looks, replicates, sample_ratio
+from scripts.calibration import few_clusters, looks, quantiles, replicates, sample_ratio
 from scripts.calibration import population as p
 from scripts.calibration.coverage import Intervals, absolute, coverage_of, intervals_of, share_of
 from scripts.calibration.experiment import LEVEL, TREATMENT, plain_group, prepare
@@ -92,6 +93,15 @@ def test_closed_form_truths_are_what_a_large_sample_shows() -> None:
     assert 0 < cut.effect < watch.effect
 
 
+def test_the_delays_of_a_large_sample_have_the_quantiles_of_the_closed_form() -> None:
+    arm = np.tile(np.arange(2), 5_000)
+    many = RawRows({"plays": np.full(10_000, 20.0)}, np.arange(10_000), arm)
+    row, delay = p.start_delays(many, p.USUAL, generator(5))
+    for probability in (0.5, 0.95):
+        seen_delays = [np.quantile(delay[arm[row] == each], probability) for each in (0, 1)]
+        assert seen_delays == pytest.approx(p.delay_quantiles(p.USUAL, probability), rel=0.05)
+
+
 def test_households_straddle_arms_unless_they_are_assigned_whole() -> None:
     profiles = p.draw_profiles(500, generator(3))
     by_profile = p.assign(profiles, p.EVENLY, generator(4))
@@ -133,6 +143,18 @@ def test_cr1s_fails_where_few_clusters_are_treated_and_cr2_does_not() -> None:
     assert found["difference_in_means", "cr2"].covered.as_promised
     for estimator in ("difference_in_means", "cuped", "ols", "lin"):
         assert found[estimator, "cr2"].se_ratio > 1.05 * found[estimator, "cr1s"].se_ratio
+
+
+def test_quantiles_have_their_truth_and_a_wrong_one_would_be_seen() -> None:
+    sizes = replace(SMALL, quantiled=25, truth_households=50_000)
+    evenly = quantiles.run(sizes, SEED)[0].coverages
+    for asked, (absolute_effect, _) in evenly.items():
+        assert absolute_effect.covered.found >= 0.8, asked
+        assert abs(absolute_effect.bias) < 0.6, asked
+    wrong = dict.fromkeys(quantiles.ASKED, p.Means(1000.0, 1400.0))
+    found = quantiles.examine("profiles 1:1", p.EVENLY, wrong, sizes, (SEED, 6, 0)).coverages
+    of_plays = [each for asked, (each, _) in found.items() if asked.of == quantiles.PLAYS]
+    assert not any(each.covered.as_promised for each in of_plays)
 
 
 def test_the_bootstrap_agrees_with_the_closed_form() -> None:
