@@ -16,10 +16,11 @@ from metrics.configuration.design import (
     share,
 )
 from metrics.configuration.yaml import Section, raise_faults, read_section
+from metrics.errors import InputError
+from metrics.sequential.spending import spending_function
 
 SEGMENT_COLUMNS = ("tenure_band", "device", "region")
 ATTRIBUTES = ("tenure_days", "device", "region")
-SPENDING = ("pocock", "obrien_fleming", "linear")
 STANDING_SEGMENT = "tenure_band"
 NEW_PROFILE_DAYS = 30
 
@@ -117,7 +118,7 @@ def load_experiment(path: Path, catalogue: Catalogue) -> Experiment:
         alpha=share(design, "alpha", 0.05),
         power=share(design, "power", 0.8),
         mde_relative=positive(design, "mde_relative", float, 0.01),
-        spending=sequential.choice("spending", SPENDING, "pocock"),
+        spending=_spending(sequential),
         looks=sequential.choice("looks", ("daily",), "daily"),
         stages=_stages(rollout),
         min_days=positive(rollout, "min_days", int, 1),
@@ -149,6 +150,15 @@ def _covariates(top: Section, catalogue: Catalogue) -> Covariates | None:
             )
     section.finish()
     return covariates if covariates.columns else None
+
+
+def _spending(sequential: Section) -> str:
+    name: str = sequential.take("spending", str, "pocock")
+    try:
+        spending_function(name)
+    except InputError as error:
+        sequential.fault("spending", str(error).removeprefix("spending "))
+    return name
 
 
 def _stages(rollout: Section) -> tuple[float, ...]:

@@ -39,6 +39,12 @@ def test_the_homepage_experiment_reads_as_it_is_written(tmp_path: Path, catalogu
     assert experiment.first_covariate_day == date(2026, 2, 16)
 
 
+def test_every_spending_function_of_the_commands_may_be_declared(
+    tmp_path: Path, catalogue: Catalogue
+) -> None:
+    assert load(tmp_path, catalogue, ("spending: pocock", "spending: 'hsd:-4'")).spending == "hsd:-4"
+
+
 def test_the_hash_follows_the_file(tmp_path: Path, catalogue: Catalogue) -> None:
     unchanged = load(tmp_path, catalogue).spec_hash
     assert load(tmp_path, catalogue).spec_hash == unchanged
@@ -56,6 +62,7 @@ def test_the_hash_follows_the_file(tmp_path: Path, catalogue: Catalogue) -> None
         ("{margin: 0.001}", "{margin: -0.001}", "start_failure_rate.margin: is -0.001; expected more than 0"),
         ("{margin: 0.001}", "{margin: 0.1, unit: x}", "start_failure_rate.unit: is not a key here"),
         ("start: 2026-03-02", "start: soon", "start: is 'soon'; expected"),
+        ("spending: pocock", "spending: hsd", "sequential.spending: is 'hsd'; expected one of pocock,"),
         ("days: 14, measures: [play_starts,", "days: 14, measures: [plays,", "'plays' is not a measure"),
         ("[tenure_band, device, region]", "[colour]", "segments: 'colour' is not known at exposure"),
         ("alpha: 0.05", "alpha: 5", "design.alpha: is 5; expected between 0 and 1"),
