@@ -53,6 +53,7 @@ class Estimate:
     n_households: int | None = None
     variance_reduction: float | None = None
     winsor_threshold: float | None = None
+    winsor_lower_threshold: float | None = None
     mde: float | None = None
     dropped_covariates: tuple[str, ...] | None = None
     quality_run_id: str | None = None

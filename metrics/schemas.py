@@ -174,8 +174,8 @@ def _result_tables() -> tuple[Table, ...]:
                     relative_std_error DOUBLE, relative_ci_low DOUBLE, relative_ci_high DOUBLE, statistic DOUBLE,
                     df DOUBLE, p_value DOUBLE, adjusted_p_value DOUBLE, alpha DOUBLE, vcov STRING,
                     n_profiles_control BIGINT, n_profiles_arm BIGINT, n_households BIGINT,
-                    variance_reduction DOUBLE, winsor_threshold DOUBLE, mde DOUBLE, status STRING,
-                    dropped_covariates ARRAY<STRING>
+                    variance_reduction DOUBLE, winsor_threshold DOUBLE, winsor_lower_threshold DOUBLE, mde DOUBLE,
+                    status STRING, dropped_covariates ARRAY<STRING>
                 """),
                 **_RUN_IDENTITY,
             },

@@ -84,6 +84,7 @@ def estimate(metric: str = "play_starts_7d", **overrides: Any) -> dict[str, Any]
         "n_households": 10200,
         "variance_reduction": 0.41,
         "winsor_threshold": None,
+        "winsor_lower_threshold": None,
         "mde": 0.28,
         "status": "ok",
         "quality_run_id": "q1",

@@ -33,7 +33,7 @@ from metrics.statistics.layout import (
     strata_column,
 )
 from metrics.statistics.lin import fit_lin
-from metrics.statistics.moments import FEW_HOUSEHOLDS, UNLIMITED, Moments
+from metrics.statistics.moments import FEW_HOUSEHOLDS, UNLIMITED, Floats, Moments
 from metrics.statistics.multiplicity import with_adjusted_p_values
 from metrics.statistics.ols import fit_ols
 from metrics.statistics.passes import household_rows
@@ -241,7 +241,8 @@ def _row(
         role=role,
         control_arm=design.control,
         alpha=alpha,
-        winsor_threshold=_threshold(question, moments),
+        winsor_threshold=_threshold(question, moments, moments.cap),
+        winsor_lower_threshold=_threshold(question, moments, moments.floor),
         mde=_mde(result.std_error, alpha, design.power),
         n_profiles_control=result.counts.n_profiles_control,
         n_profiles_arm=result.counts.n_profiles_arm,
@@ -276,12 +277,12 @@ def _mde(std_error: float | None, alpha: float, power: float) -> float | None:
     return None if std_error is None else float((ndtri(1 - alpha / 2) + ndtri(power)) * std_error)
 
 
-def _threshold(question: Question, moments: Moments) -> float | None:
-    """Where the outcome was cut; None for a metric that is not."""
+def _threshold(question: Question, moments: Moments, cuts: Floats) -> float | None:
+    """Where a tail of the outcome was cut, of the columns' cuts (p,); None for one that is not."""
     if question.metric not in moments.columns:
         return None
-    cap = float(moments.cap[moments.column(question.metric) - 1])
-    return cap if math.isfinite(cap) else None
+    cut = float(cuts[moments.column(question.metric) - 1])
+    return cut if math.isfinite(cut) else None
 
 
 def _moments_row(
