@@ -7,22 +7,16 @@ first round that does not count. Processor seconds are of all processes: this on
 """
 
 import argparse
-import json
-import os
-import platform
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import psutil
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from benchmarks.measuring import Measured, compared, publish, timed
 from jobs.embedded import embedded_spark
 from metrics.configuration.units import UnitExperiment, load_unit_experiment
 from metrics.statistics.analysis import Analysis, estimate
@@ -35,19 +29,6 @@ SEGMENTS = {
 }
 MEANS = tuple(f"mean_{i}" for i in range(8))
 _POISSON_REPLICATES = 20
-_TICK = 1 / os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Medians over the rounds of processor and wall seconds, and the ratio of processor seconds to the baseline."""
-
-    what: str
-    cpu_seconds: float
-    wall_seconds: float
-    baseline: str
-    baseline_cpu_seconds: float
-    ratio: float
 
 
 def specification(folder: Path, replicated: bool) -> UnitExperiment:
@@ -111,33 +92,6 @@ def _one_of(levels: Sequence[str], seed: int) -> Column:
     return F.element_at(F.array(*map(F.lit, levels)), (F.floor(F.rand(seed) * len(levels)) + 1).cast("int"))
 
 
-def processor_seconds() -> float:
-    """User and system time of this process and all its children, those that have ended included."""
-    own = psutil.Process()
-    total = 0.0
-    for process in (own, *own.children(recursive=True)):
-        times = process.cpu_times()
-        total += times.user + times.system + times.children_user + times.children_system
-    return total
-
-
-def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Processor and wall seconds. Processor time is counted in ticks: work that is shorter than one counts as one."""
-    cpu, wall = processor_seconds(), time.monotonic()
-    work()
-    return max(processor_seconds() - cpu, _TICK), time.monotonic() - wall
-
-
-def compared(
-    what: str, work: Callable[[], object], baseline: str, other: Callable[[], float], rounds: int
-) -> Measured:
-    """Medians of rounds in turn, after one that does not count. `other` gives its own processor seconds."""
-    found = [(*timed(work), other()) for _ in range(rounds + 1)][1:]
-    cpu, wall, base = (statistics.median(column) for column in zip(*found, strict=True))
-    ratio = statistics.median(each[0] / each[2] for each in found)
-    return Measured(what, cpu, wall, baseline, base, ratio)
-
-
 def poisson_seconds(n_households: int, columns: int, replicates: int) -> float:
     """The usual way, numpy's Poisson sampler for every household: some replicates, scaled up to all."""
     sums = np.ones((n_households, columns))
@@ -157,9 +111,9 @@ def measure(spark: SparkSession, folder: Path, rows: int, rounds: int, replicate
     def bootstrap() -> None:
         found["few"] = estimate(windows, replicated.design, replicated.catalogue, None, replicates=replicates)
 
-    def scan() -> float:
+    def scan() -> tuple[float, float]:
         sums = [F.sum(name) for name, kind in windows.dtypes if kind == "double"]
-        return timed(lambda: windows.groupBy("arm").agg(*sums).collect())[0]
+        return timed(lambda: windows.groupBy("arm").agg(*sums).collect())
 
     households = windows.select("household_id").distinct().count()
     measured = [
@@ -170,7 +124,7 @@ def measure(spark: SparkSession, folder: Path, rows: int, rounds: int, replicate
             f"{replicates:,} bootstrap replicates of {households:,} households, 3 metrics, and their other estimates",
             bootstrap,
             "numpy's Poisson sampler for each household",
-            lambda: poisson_seconds(households, 6, replicates),
+            lambda: (poisson_seconds(households, 6, replicates), None),
             rounds,
         ),
     ]
@@ -191,19 +145,6 @@ def check(whole: Analysis, replicated: Analysis) -> None:
             )
 
 
-def report(measured: Sequence[Measured]) -> str:
-    lines = [
-        "| what | CPU s | wall s | against | CPU s | ratio |",
-        "|---|---|---|---|---|---|",
-        *(
-            f"| {m.what} | {m.cpu_seconds:.1f} | {m.wall_seconds:.1f} | {m.baseline} "
-            f"| {m.baseline_cpu_seconds:.1f} | {m.ratio:.2f} |"
-            for m in measured
-        ),
-    ]
-    return "\n".join(lines) + "\n"
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Processor time of the statistics.")
     parser.add_argument("--rows", type=int, default=2_000_000)
@@ -215,8 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     with embedded_spark("benchmark-statistics") as spark:
         measured = measure(spark, folder, options.rows, options.rounds, options.replicates)
-    print(report(measured))
-    print(json.dumps({"machine": platform.platform(), "measured": [asdict(each) for each in measured]}))
+    publish(measured)
     return 0
 
 

@@ -5,11 +5,16 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from benchmarks.statistics import compared, measure, report, timed
+from benchmarks import settings
+from benchmarks.measuring import compared, report, timed
+from benchmarks.statistics import measure
+from metrics.errors import InputError
+from scripts.environment import ROOT, Settings
+from scripts.errors import RunError
 
 
 def test_work_shorter_than_the_clocks_tick_has_a_ratio() -> None:
-    nothing = compared("nothing", lambda: None, "nothing", lambda: timed(lambda: None)[0], rounds=3)
+    nothing = compared("nothing", lambda: None, "nothing", lambda: timed(lambda: None), rounds=3)
     assert nothing.cpu_seconds > 0
     assert nothing.ratio > 0
 
@@ -21,3 +26,18 @@ def test_statistics_are_measured_against_what_runs_beside_them(spark: SparkSessi
     assert "| 2,000 profile rows to every estimate |" in table
     assert "| 100 bootstrap replicates of " in table
     assert all(each.cpu_seconds > 0 and each.baseline_cpu_seconds > 0 for each in measured)
+
+
+def test_a_setting_is_left_out_and_nothing_else() -> None:
+    text = "# why\nspark.driver.memory  2g\nspark.driver.memoryOverhead  1g\n"
+    assert settings.without(text, "spark.driver.memory") == "# why\nspark.driver.memoryOverhead  1g\n"
+    with pytest.raises(InputError, match=r"setting 'spark\.memory' is not in the properties file"):
+        settings.without(text, "spark.memory")
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_is_no_time(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"run_day failed: .*'soon'"):
+        settings.submit(
+            Settings(tmp_path), ROOT / "conf" / "spark" / "local.conf", "run_day", "--day", "soon"
+        )

@@ -1,0 +1,98 @@
+"""What a setting of conf/spark/local.conf gives: a backfill with it and without it, in turns.
+
+    python -m benchmarks.settings spark.driver.extraJavaOptions --profiles 20000 --rounds 3
+
+Each run is a spark-submit of run_day on empty tables, over the same days of a simulated service. That both leave the
+same tables is checked before their times are told.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+
+from benchmarks.measuring import Measured, compared, publish, timed
+from metrics.errors import InputError
+from scripts.environment import Settings, environment
+from scripts.errors import RunError
+
+FIRST_DAY = date(2026, 2, 16)
+
+
+def without(properties: str, key: str) -> str:
+    """The text of a properties file without a setting. Raises InputError where it has none of that name."""
+    lines = properties.splitlines(keepends=True)
+    kept = [line for line in lines if line.split(maxsplit=1)[:1] != [key]]
+    if len(kept) == len(lines):
+        raise InputError(f"setting '{key}' is not in the properties file; name one that is")
+    return "".join(kept)
+
+
+def submit(settings: Settings, properties: Path, job: str, *arguments: str) -> None:
+    """Run a job to its end. Raises RunError with its one line where it fails."""
+    folders = ("--conf-dir", str(settings.conf_dir), "--data-dir", str(settings.data_dir))
+    submitting = ("spark-submit", "--master", settings.master, "--properties-file", str(properties))
+    command = [*submitting, settings.job(job), *arguments, *folders]
+    done = subprocess.run(command, env=environment(settings), capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        said = [line for line in lines if line.startswith("error: ")] or lines[-1:]
+        raise RunError(f"{job} failed: {' '.join(said)}")
+
+
+def backfill(settings: Settings, properties: Path, days: int) -> tuple[float, ...]:
+    """Load the days into empty tables; gives what is compared: sums over profile_days."""
+    shutil.rmtree(settings.data_dir / "tables", ignore_errors=True)
+    last = FIRST_DAY + timedelta(days=days - 1)
+    submit(settings, properties, "run_day", "--from", str(FIRST_DAY), "--to", str(last))
+    table = DeltaTable(settings.data_dir / "tables" / "profile_days").to_pyarrow_table()
+    return (table.num_rows, *(pc.sum(table[name]).as_py() for name in ("profile_id", "play_starts")))
+
+
+def measure(folder: Path, key: str, profiles: int, days: int, rounds: int) -> Measured:
+    settings = Settings(folder)
+    lesser = folder / "without.conf"
+    lesser.write_text(without(settings.properties_file.read_text(encoding="utf-8"), key), encoding="utf-8")
+    if not (folder / "landing").exists():
+        size = ("--profiles", str(profiles), "--days", str(days), "--from", str(FIRST_DAY))
+        submit(settings, settings.properties_file, "simulate_service", *size, "--truth-days", "0")
+    left: set[tuple[float, ...]] = set()
+    measured = compared(
+        f"backfill of {days} days of {profiles:,} profiles with {key}",
+        lambda: left.add(backfill(settings, settings.properties_file, days)),
+        "without it",
+        lambda: timed(lambda: left.add(backfill(settings, lesser, days))),
+        rounds,
+    )
+    if len(left) > 1:
+        raise RunError(f"the runs left different tables: {left}; times of wrong answers are worth nothing")
+    return measured
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="A backfill with a setting of local.conf and without it.")
+    parser.add_argument("setting")
+    parser.add_argument("--profiles", type=int, default=20_000)
+    parser.add_argument("--days", type=int, default=26)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", type=Path, help="where the service is kept (default: a temporary folder)")
+    options = parser.parse_args(argv)
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="watchlift-benchmark-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        publish([measure(folder, options.setting, options.profiles, options.days, options.rounds)])
+    except (InputError, RunError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
