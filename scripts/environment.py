@@ -82,7 +82,7 @@ def spark_home() -> Path:
     spec = importlib.util.find_spec("pyspark")
     if spec is None or spec.origin is None:
         raise RunError("pyspark is not installed in this environment; run `make setup`")
-    return Path(spec.origin).parent
+    return Path(spec.origin).resolve().parent  # Java tells class archives apart by path, links and all
 
 
 def on_this_machine(master: str) -> bool:
