@@ -29,7 +29,7 @@ INFORMATION = np.cumsum(ENROLLED)
 FINE_LOOKS = 1_000
 # Profiles at the planned end, where the confidence sequence shall be narrowest.
 PLANNED = 4_000
-NO_EFFECT = Effects(plays=0.0, failures=0.0)
+NO_EFFECT = Effects(plays=0.0, failures=0.0, delays=0.0)
 _CHUNK = 100_000
 _PILOT_PLACE = 99
 

@@ -31,7 +31,7 @@ from scripts.calibration.population import (
 from scripts.calibration.replicates import basis_of, renamed
 from scripts.calibration.sizes import Sizes, generator
 
-PLACE, TRUTH_PLACE = 6, 106
+PLACE, TRUTH_PLACE = 7, 107
 PROFILES, PLAYS = "minutes of profiles", "start delay of plays"
 ASSIGNMENTS = {"profiles 1:1": EVENLY, "profiles 4:1": Assignment(share=0.2)}
 
@@ -62,6 +62,7 @@ class Findings:
     """One assignment's coverage by what is asked, absolute and relative."""
 
     name: str
+    n_experiments: int
     n_households: int
     replicates: int
     coverages: Mapping[Asked, tuple[Coverage, Coverage]]
@@ -69,7 +70,7 @@ class Findings:
 
 def run(sizes: Sizes, seed: int) -> tuple[Findings, ...]:
     control, arm, _ = draw_minutes(USUAL, 0.5, sizes.truth_households, generator(seed, TRUTH_PLACE))
-    truths = {asked: _truth(asked, control, arm) for asked in ASKED}
+    truths = {asked: truth(asked, control, arm) for asked in ASKED}
     return tuple(
         examine(name, how, truths, sizes, (seed, PLACE, number))
         for number, (name, how) in enumerate(ASSIGNMENTS.items())
@@ -93,7 +94,7 @@ def examine(
         )
         for asked, results in found.items()
     }
-    return Findings(name, sizes.households, sizes.replicates, coverages)
+    return Findings(name, sizes.quantiled, sizes.households, sizes.replicates, coverages)
 
 
 def replicated(raw: RawRows, replicates: int, seed: int) -> dict[Asked, Result]:
@@ -123,7 +124,7 @@ def _binned(row: Integers, value: Floats) -> Bins:
     return Bins(keys // span, middles(keys % span), events.astype(np.float64))
 
 
-def _truth(asked: Asked, control: Floats, arm: Floats) -> Means:
+def truth(asked: Asked, control: Floats, arm: Floats) -> Means:
     if asked.of == PLAYS:
         return delay_quantiles(USUAL, asked.probability)
     return Means(*(float(type1_quantile(each, asked.probability)) for each in (control, arm)))

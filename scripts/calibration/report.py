@@ -43,12 +43,12 @@ def simulate(sizes: Sizes, seed: int, say: Callable[[str], None]) -> Findings:
     say("bootstrap")
     replicated = replicates.run(sizes, seed)
     say("quantiles")
-    cut_off = quantiles.run(sizes, seed)
+    of_quantiles = quantiles.run(sizes, seed)
     say("daily looks")
     looked = looks.run(sizes, seed)
     say("intervals")
     traced = reasons.run(sizes, seed)
-    return Findings(intervals.run(sizes, seed), traced, clusters, replicated, cut_off, looked, ratio)
+    return Findings(intervals.run(sizes, seed), traced, clusters, replicated, of_quantiles, looked, ratio)
 
 
 def report(findings: Findings, sizes: Sizes, seed: int) -> str:

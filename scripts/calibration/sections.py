@@ -116,35 +116,35 @@ def _quantiles(findings: Sequence[quantiles.Findings]) -> list[str]:
         [
             *(each.name, asked.of, f"p{100 * asked.probability:.0f}", scale),
             *(*share_cells(coverage.covered), *_tails(coverage), _moderate(coverage.se_ratio)),
+            f"{coverage.silent:,}",
         ]
         for each in findings
         for asked, coverages in each.coverages.items()
         for scale, coverage in zip(("absolute", "relative"), coverages, strict=True)
     ]
     one = findings[0]
-    most = max(each.se_ratio - 1 for found in findings for each, _ in found.coverages.values())
     return [
         prose(f"""
-            For quantiles the percentile interval is all there is, here of {one.replicates:,} replicates in experiments
-            of {one.n_households:,} households. Minutes of profiles are those of section 1, four in ten of them 0.
-            Start delays of plays are log-normal, by the household's connection and by the play, and a tenth shorter
-            under treatment; they reach the estimator as histograms, and households differ widely in how many plays they
-            have. The truth of delays is in closed form, that of minutes comes from two million households with both
-            outcomes.
+            For quantiles the percentile interval is all there is, here of {one.replicates:,} replicates in
+            {one.n_experiments:,} experiments of {one.n_households:,} households each way. Minutes of profiles are those
+            of section 1, four in ten of them 0. Start delays of plays are lognormal, by the household's connection and
+            by the play, and a tenth shorter under treatment; they reach the estimator as histograms, and households
+            differ widely in how many plays they have. The truth of delays is in closed form, that of minutes comes from
+            two million households with both outcomes.
         """),
         table(
             [
                 *("randomised", "quantile of", "at", "effect", *SHARE_HEADER),
-                *("too low", "too high", "mean SE / SD"),
+                *("too low", "too high", "mean SE / SD", "without number"),
             ],
             rows,
         ),
         prose(f"""
-            {_verdict(findings)} The others hold the truth too often: values of heavy viewers lie far apart and
-            replicates jump between them, which puts the standard error above the spread of the estimates, too, by up to
-            {most:.0%} for absolute effects. The interval does not use it. A relative standard error says nothing of a
-            median that may be next to 0, as that of minutes here: some replicates divide by nearly nothing. The
-            interval holds all the same. Delays are rounded to the middles of their bins, 0.14% at most, which these
+            {_verdict(findings)} Values of heavy viewers lie far apart, and replicates jump between them: there the
+            standard error can be above the spread of the estimates. The interval does not use it. A relative standard
+            error says nothing of a median that may be next to 0, as that of minutes here, because some replicates
+            divide by nearly nothing; replicates, and experiments, whose control has a median of 0 have no relative
+            effect, and are left out. Delays are rounded to the middles of their bins, 0.14% at most, which these
             experiments cannot see.
         """),
     ]
@@ -156,9 +156,13 @@ def _moderate(ratio: float) -> str:
 
 def _verdict(findings: Sequence[quantiles.Findings]) -> str:
     shares = [each.covered for found in findings for pair in found.coverages.values() for each in pair]
-    kept = sum(share.as_promised for share in shares)
+    others = [share for share in shares if not share.as_promised]
+    often = sum(share.found > share.nominal for share in others)
     lowest, highest = (percent(bound([share.found for share in shares]), 1) for bound in (min, max))
-    return f"{kept} of {len(shares)} intervals keep their promise, from {lowest} to {highest}."
+    return (
+        f"{len(shares) - len(others)} of {len(shares)} intervals keep their promise; {often} hold the truth too often "
+        f"and {len(others) - often} too rarely. Coverage is {lowest} to {highest}."
+    )
 
 
 def _tails(coverage: replicates.Coverage) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from metrics.statistics.estimators import Comparison, difference_in_means
 from metrics.statistics.moments import Integers
 from metrics.statistics.passes import RawRows
+from metrics.statistics.results import Result
 from metrics.statistics.srm import TRIGGER_ALPHA, e_bh, log_e_value
 from scripts.calibration import __main__ as command
 from scripts.calibration import few_clusters, looks, quantiles, replicates, sample_ratio
@@ -145,16 +146,22 @@ def test_cr1s_fails_where_few_clusters_are_treated_and_cr2_does_not() -> None:
         assert found[estimator, "cr2"].se_ratio > 1.05 * found[estimator, "cr1s"].se_ratio
 
 
-def test_quantiles_have_their_truth_and_a_wrong_one_would_be_seen() -> None:
-    sizes = replace(SMALL, quantiled=25, truth_households=50_000)
-    evenly = quantiles.run(sizes, SEED)[0].coverages
-    for asked, (absolute_effect, _) in evenly.items():
-        assert absolute_effect.covered.found >= 0.8, asked
-        assert abs(absolute_effect.bias) < 0.6, asked
-    wrong = dict.fromkeys(quantiles.ASKED, p.Means(1000.0, 1400.0))
-    found = quantiles.examine("profiles 1:1", p.EVENLY, wrong, sizes, (SEED, 6, 0)).coverages
-    of_plays = [each for asked, (each, _) in found.items() if asked.of == quantiles.PLAYS]
-    assert not any(each.covered.as_promised for each in of_plays)
+def test_quantiles_have_their_truth_and_one_four_spreads_away_would_be_seen() -> None:
+    control, treated, _ = p.draw_minutes(p.USUAL, 0.5, 50_000, generator(SEED, quantiles.TRUTH_PLACE))
+    found: dict[quantiles.Asked, list[Result]] = {asked: [] for asked in quantiles.ASKED}
+    for experiment in range(25):
+        rng = generator(SEED, quantiles.PLACE, experiment)
+        raw = quantiles.with_delays(p.draw_experiment(200, p.EVENLY, p.USUAL, rng), rng)
+        for asked, result in quantiles.replicated(raw, 300, experiment).items():
+            found[asked].append(result)
+    for asked, results in found.items():
+        intervals, truth = intervals_of(map(absolute, results)), quantiles.truth(asked, control, treated)
+        right = coverage_of(intervals, truth.effect)
+        assert right.covered.found >= 0.8, asked
+        assert abs(right.bias) < 0.8, asked
+        assert right.silent == 0, asked
+        wrong = coverage_of(intervals, truth.effect + 4 * intervals.estimate.std())
+        assert not wrong.covered.as_promised, asked
 
 
 def test_the_bootstrap_agrees_with_the_closed_form() -> None:
