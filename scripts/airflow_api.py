@@ -73,12 +73,14 @@ class AirflowApi:
                 self._call("POST", "/api/v2/pools", {"name": name, **pool})
 
     def states(self) -> list[RunState]:
-        """Every run of every DAG with its tasks, in the order of the partition keys: two requests, because each costs
-        the jobs processor time."""
+        """The runs of all DAGs with their tasks, a hundred at most, in the order of the partition keys.
+
+        Two requests, because each takes processor time from the jobs.
+        """
         runs = self._get("/api/v2/dags/~/dagRuns?limit=100")["dag_runs"]
         tasks = self._get("/api/v2/dags/~/dagRuns/~/taskInstances?limit=100")["task_instances"]
         states = [_run_state(run, [task for task in tasks if _run_of(task) == _run_of(run)]) for run in runs]
-        return sorted(states, key=lambda run: run.partition_key)
+        return sorted(states, key=lambda run: (run.partition_key, run.dag_id))
 
     def _get(self, path: str) -> Any:
         return self._call("GET", path, None)

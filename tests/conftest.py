@@ -25,7 +25,8 @@ TEST_SETTINGS = {
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "1",
     "spark.driver.memory": "3g",
-    # Thousands of small queries: the quick compiler alone, which by itself would get room for a tenth of them.
+    # Thousands of small queries: archived classes, the cheaper collector, and the quick compiler alone, which by itself
+    # would get room for a tenth of them.
     "spark.driver.extraJavaOptions": (
         f"{archived_classes()} -XX:+UseParallelGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m"
     ),

@@ -16,8 +16,7 @@ from metrics.configuration.design import (
     share,
 )
 from metrics.configuration.yaml import Section, raise_faults, read_section
-from metrics.errors import InputError
-from metrics.sequential.spending import spending_function
+from metrics.sequential.spending import EXPECTED, known_spending
 
 SEGMENT_COLUMNS = ("tenure_band", "device", "region")
 ATTRIBUTES = ("tenure_days", "device", "region")
@@ -154,10 +153,8 @@ def _covariates(top: Section, catalogue: Catalogue) -> Covariates | None:
 
 def _spending(sequential: Section) -> str:
     name: str = sequential.take("spending", str, "pocock")
-    try:
-        spending_function(name)
-    except InputError as error:
-        sequential.fault("spending", str(error).removeprefix("spending "))
+    if known_spending(name) is None:
+        sequential.fault("spending", f"is '{name}'; expected one of {EXPECTED}")
     return name
 
 

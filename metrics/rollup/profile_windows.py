@@ -112,7 +112,7 @@ def _in_window(metric: Metric) -> Column:
 def _over(measure: str, catalogue: Catalogue, inside: Column) -> Column:
     """Sum (kind any: maximum) of a measure over the rows inside; null if one of them does not know it.
 
-    Of a histogram only that is asked here: 0 where it is known.
+    A histogram has no sum here: 0 says that all its days are known.
     """
     kind = catalogue.measures[measure].kind
     value = F.when(inside, F.lit(0.0) if kind == "histogram" else F.col(measure))

@@ -50,15 +50,23 @@ _NAMED: dict[str, Spending] = {"pocock": pocock, "obrien_fleming": obrien_flemin
 _FAMILY = "hsd:"
 
 
+EXPECTED = ", ".join([*_NAMED, f"{_FAMILY}GAMMA (a number, as in {_FAMILY}-4)"])
+
+
 def spending_function(name: str) -> Spending:
     """The function of a name: pocock, obrien_fleming, linear or hsd:GAMMA. Raises InputError for any other."""
+    found = known_spending(name)
+    if found is None:
+        raise InputError(f"spending is '{name}'; expected one of {EXPECTED}")
+    return found
+
+
+def known_spending(name: str) -> Spending | None:
+    """The same, None for any other."""
     if name in _NAMED:
         return _NAMED[name]
     gamma = _number(name.removeprefix(_FAMILY)) if name.startswith(_FAMILY) else None
-    if gamma is None:
-        expected = ", ".join([*_NAMED, f"{_FAMILY}GAMMA (a number, as in {_FAMILY}-4)"])
-        raise InputError(f"spending is '{name}'; expected one of {expected}")
-    return hwang_shih_decani(gamma)
+    return None if gamma is None else hwang_shih_decani(gamma)
 
 
 def _number(text: str) -> float | None:

@@ -160,11 +160,21 @@ def test_the_readout_is_rendered_by_the_workers_python_whatever_bashrc_puts_on_t
     variables = {name: value for name, value in os.environ.items() if name != "SHLVL"}
     variables |= {**rendered["env"], "HOME": str(tmp_path), "DATA_DIR": str(tmp_path), "DAY": "2026-03-14"}
     ours, theirs = socket.socketpair()
-    with ours, theirs:
-        command = ["bash", "-c", str(rendered["bash_command"])]
-        done = subprocess.run(
-            command, env=variables, stdin=theirs.fileno(), capture_output=True, text=True, check=False
+
+    def bash(command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-c", command],
+            env=variables,
+            stdin=theirs.fileno(),
+            capture_output=True,
+            text=True,
+            check=False,
         )
+
+    with ours, theirs:
+        if bash("python").stdout != "another python\n":
+            pytest.skip("this machine's bash does not read ~/.bashrc where its input is a socket")
+        done = bash(rendered["bash_command"])
     assert "another python" not in done.stdout
     assert "error: " in done.stderr  # the job's own: there is no table in this folder
 

@@ -5,14 +5,16 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jobs.java import QUICK_START
 from scripts import demo, demo_data
-from scripts.airflow_api import TaskState
+from scripts.airflow_api import AirflowApi, TaskState
 from scripts.airflow_local import airflow_environment, password, passwords_file
-from scripts.dag_runs import Teller, raise_failure, task_log
-from scripts.environment import Settings, environment
+from scripts.dag_runs import Teller, await_runs, raise_failure, task_log
+from scripts.environment import ROOT, Settings, environment
 from scripts.errors import RunError
 from scripts.progress import LogFollower, Progress, follow
 
@@ -198,3 +200,79 @@ def test_a_task_that_crashed_is_told_by_airflows_last_line(tmp_path: Path) -> No
     write_task_log(settings, "Killed by the system\nmore")
     with pytest.raises(RunError, match="load_and_audit_day of 2026-03-14 failed: Killed by the system "):
         raise_failure([state("failed")], settings)
+
+
+RUNS = [
+    {"dag_id": "experiment_readouts", "dag_run_id": "b", "partition_key": "2026-03-14", "state": "success"},
+    {"dag_id": "experiment_readouts", "dag_run_id": "a", "partition_key": "2026-03-15", "state": "running"},
+    {"dag_id": "daily_metrics", "dag_run_id": "a", "partition_key": "2026-03-15", "state": "success"},
+]
+TASKS = [
+    {
+        "dag_id": "experiment_readouts",
+        "dag_run_id": "a",
+        "task_id": "render_readouts",
+        "state": None,
+        "try_number": 0,
+    },
+    {
+        "dag_id": "daily_metrics",
+        "dag_run_id": "a",
+        "task_id": "load_and_audit_day",
+        "state": "success",
+        "try_number": 1,
+    },
+]
+
+
+class Airflow(AirflowApi):
+    """Airflow's answers as of now; with each look the readouts of the last day are nearer to their end."""
+
+    looks = 0
+
+    def _get(self, path: str) -> Any:
+        if path.startswith("/api/v2/dags/~/dagRuns/~/taskInstances"):
+            return {"task_instances": TASKS}
+        assert path.startswith("/api/v2/dags/~/dagRuns?")
+        self.looks += 1
+        return {
+            "dag_runs": [RUNS[0], {**RUNS[1], "state": "success"} if self.looks > 2 else RUNS[1], RUNS[2]]
+        }
+
+
+def test_tasks_belong_to_the_run_of_their_own_dag(tmp_path: Path) -> None:
+    states = Airflow(8080, tmp_path).states()
+    assert [(run.dag_id, run.partition_key, run.state) for run in states] == [
+        ("experiment_readouts", "2026-03-14", "success"),
+        ("daily_metrics", "2026-03-15", "success"),
+        ("experiment_readouts", "2026-03-15", "running"),
+    ]
+    tasks = [[(task.task_id, task.state, task.partition_key) for task in run.tasks] for run in states]
+    assert tasks == [
+        [],
+        [("load_and_audit_day", "success", "2026-03-15")],
+        [("render_readouts", "waiting", "2026-03-15")],
+    ]
+
+
+def test_the_demo_waits_for_the_readouts_of_every_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.dag_runs.LOOK_AGAIN_SECONDS", 0.0)
+    api = Airflow(8080, tmp_path)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as alive:
+        await_runs(api, alive, ["2026-03-14", "2026-03-15"], Settings(tmp_path), Progress())
+        alive.kill()
+    assert api.looks == 3
+
+
+def test_java_starts_with_the_options_of_the_settings() -> None:
+    text = (ROOT / "conf" / "spark" / "local.conf").read_text(encoding="utf-8")
+    (options,) = [
+        line.split(maxsplit=1)[1]
+        for line in text.splitlines()
+        if line.startswith("spark.driver.extraJavaOptions")
+    ]
+    command = ["java", *options.split(), *QUICK_START.split(), "-version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "warning" in done.stderr) == (0, False), done.stderr

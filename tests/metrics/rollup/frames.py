@@ -38,9 +38,14 @@ WITH_HISTOGRAM = Catalogue(
     {**CATALOGUE.measures, "render": RENDER},
     {
         **CATALOGUE.metrics,
-        "render_p95": replace(
-            metric("render_p95", "render", 3, "quantile"), quantile=0.95, of_events=True, better="lower"
-        ),
+        **{
+            name: replace(metric(name, "render", window, "quantile"), quantile=share, of_events=True)
+            for name, window, share in (
+                ("render_p50", 3, 0.5),
+                ("render_p95", 3, 0.95),
+                ("render_p95_to_date", None, 0.95),
+            )
+        },
     },
 )
 EXPERIMENT = Experiment(

@@ -115,10 +115,17 @@ def test_crossovers_are_left_out(spark: SparkSession) -> None:
 
 
 def histograms(
-    spark: SparkSession, days: Mapping[int, list[tuple[int, int]] | None], analysis_day: date
+    spark: SparkSession,
+    days: Mapping[int, list[tuple[int, int]] | None],
+    analysis_day: date,
+    *others: str,
 ) -> dict[int, Any]:
-    """Outcome render_p95 by profile: 1 has these histograms by day from the start, 2 did nothing."""
-    experiment = replace(EXPERIMENT, primary=("render_p95",), secondary=("plays_3d",), guardrails={})
+    """Outcome render_p95 by profile: 1 has these histograms by day from the start, 2 did nothing.
+
+    With other outcomes a tuple of all of them.
+    """
+    names = ("render_p95", *others)
+    experiment = replace(EXPERIMENT, primary=names, secondary=("plays_3d",), guardrails={})
     measures = f"{MEASURES}, render {SQL_TYPE}"
     rows = [(START + timedelta(days=n), 1, 10, 1.0, 1.0, 1.0, bins) for n, bins in days.items() if n]
     zero = [(START, "x", 1, 10, 1.0, 1.0, 1.0, days[0])] if 0 in days else []
@@ -128,10 +135,19 @@ def histograms(
     )
     first = first_exposures(exposures(spark, {}, {"profile_id": 2}), [experiment])
     frame = profile_windows(first, whole, at_exposure, experiment, WITH_HISTOGRAM, analysis_day)
-    return {
-        row["profile_id"]: row["render_p95"] and [tuple(each) for each in row["render_p95"]]
-        for row in frame.collect()
-    }
+
+    def bins(row: Row, name: str) -> Any:
+        return row[name] and [tuple(each) for each in row[name]]
+
+    found = {row["profile_id"]: tuple(bins(row, name) for name in names) for row in frame.collect()}
+    return found if others else {profile: first for profile, (first,) in found.items()}
+
+
+def test_quantiles_of_one_window_share_its_histogram_and_no_other(spark: SparkSession) -> None:
+    days = {0: [(320, 1)], 1: [(7, 2)], 3: [(8, 5)]}
+    end = START + timedelta(days=3)
+    found = histograms(spark, days, end, "render_p50", "render_p95_to_date")
+    assert found == {1: ([(7, 2), (320, 1)], [(7, 2), (320, 1)], [(7, 2), (8, 5), (320, 1)]), 2: ([], [], [])}
 
 
 def test_histograms_add_up_over_the_window(spark: SparkSession) -> None:
