@@ -40,9 +40,10 @@ def submit(settings: Settings, properties: Path, job: str, *arguments: str) -> N
     folders = ("--conf-dir", str(settings.conf_dir), "--data-dir", str(settings.data_dir))
     submitting = ("spark-submit", "--master", settings.master, "--properties-file", str(properties))
     command = [*submitting, settings.job(job), *arguments, *folders]
-    done = subprocess.run(command, env=environment(settings), capture_output=True, text=True, check=False)
+    own, both = environment(settings), subprocess.STDOUT  # spark-submit puts Python's errors with the rest
+    done = subprocess.run(command, env=own, stdout=subprocess.PIPE, stderr=both, text=True, check=False)
     if done.returncode:
-        lines = done.stderr.strip().splitlines()
+        lines = done.stdout.strip().splitlines()
         said = [line for line in lines if line.startswith("error: ")] or lines[-1:]
         raise RunError(f"{job} failed: {' '.join(said)}")
 
