@@ -1,12 +1,15 @@
 """Processor and wall time of what is measured beside what it is measured against, in turns."""
 
+import argparse
 import json
 import os
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import psutil
 
@@ -24,6 +27,21 @@ class Measured:
     baseline_cpu_seconds: float
     baseline_wall_seconds: float | None
     ratio: float
+
+
+def benchmark_parser(description: str) -> argparse.ArgumentParser:
+    """A parser with what every benchmark takes: rounds, and where its data are kept."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", type=Path, help="where the data are kept (default: a temporary folder)")
+    return parser
+
+
+def kept_folder(named: Path | None) -> Path:
+    """The folder of the option, made where it is missing; a temporary one where none is named."""
+    folder = (named or Path(tempfile.mkdtemp(prefix="watchlift-benchmark-"))).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def processor_seconds() -> float:

@@ -6,24 +6,22 @@ Each run is a spark-submit of run_day on empty tables, over the same days of a s
 same tables is checked before their times are told.
 """
 
-import argparse
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from benchmarks.measuring import Measured, compared, publish, timed
+from benchmarks.measuring import Measured, benchmark_parser, compared, kept_folder, publish, timed
 from metrics.errors import InputError
-from scripts.environment import Settings, environment
+from scripts.demo import FIRST_DAY
+from scripts.environment import Settings
 from scripts.errors import RunError
-
-FIRST_DAY = date(2026, 2, 16)
+from scripts.progress import Progress
+from scripts.submit import submit
 
 
 def without(properties: str, key: str) -> str:
@@ -35,41 +33,31 @@ def without(properties: str, key: str) -> str:
     return "".join(kept)
 
 
-def submit(settings: Settings, properties: Path, job: str, *arguments: str) -> None:
-    """Run a job to its end. Raises RunError with its one line where it fails."""
-    folders = ("--conf-dir", str(settings.conf_dir), "--data-dir", str(settings.data_dir))
-    submitting = ("spark-submit", "--master", settings.master, "--properties-file", str(properties))
-    command = [*submitting, settings.job(job), *arguments, *folders]
-    own, both = environment(settings), subprocess.STDOUT  # spark-submit puts Python's errors with the rest
-    done = subprocess.run(command, env=own, stdout=subprocess.PIPE, stderr=both, text=True, check=False)
-    if done.returncode:
-        lines = done.stdout.strip().splitlines()
-        said = [line for line in lines if line.startswith("error: ")] or lines[-1:]
-        raise RunError(f"{job} failed: {' '.join(said)}")
-
-
-def backfill(settings: Settings, properties: Path, days: int) -> tuple[float, ...]:
+def backfill(
+    settings: Settings, days: int, progress: Progress, properties_file: Path | None = None
+) -> tuple[float, ...]:
     """Load the days into empty tables; gives what is compared: sums over profile_days."""
-    shutil.rmtree(settings.data_dir / "tables", ignore_errors=True)
+    for folder in (settings.data_dir / "tables", settings.logs):
+        shutil.rmtree(folder, ignore_errors=True)
     last = FIRST_DAY + timedelta(days=days - 1)
-    submit(settings, properties, "run_day", "--from", str(FIRST_DAY), "--to", str(last))
+    submit(settings, "run_day", ["--from", str(FIRST_DAY), "--to", str(last)], progress, properties_file)
     table = DeltaTable(settings.data_dir / "tables" / "profile_days").to_pyarrow_table()
     return (table.num_rows, *(pc.sum(table[name]).as_py() for name in ("profile_id", "play_starts")))
 
 
 def measure(folder: Path, key: str, profiles: int, days: int, rounds: int) -> Measured:
-    settings = Settings(folder)
+    settings, progress = Settings(folder), Progress()
     lesser = folder / "without.conf"
     lesser.write_text(without(settings.properties_file.read_text(encoding="utf-8"), key), encoding="utf-8")
     if not (folder / "landing").exists():
-        size = ("--profiles", str(profiles), "--days", str(days), "--from", str(FIRST_DAY))
-        submit(settings, settings.properties_file, "simulate_service", *size, "--truth-days", "0")
+        size = ["--profiles", str(profiles), "--days", str(days), "--from", str(FIRST_DAY)]
+        submit(settings, "simulate_service", [*size, "--truth-days", "0"], progress)
     left: set[tuple[float, ...]] = set()
     measured = compared(
         f"backfill of {days} days of {profiles:,} profiles with {key}",
-        lambda: left.add(backfill(settings, settings.properties_file, days)),
+        lambda: left.add(backfill(settings, days, progress)),
         "without it",
-        lambda: timed(lambda: left.add(backfill(settings, lesser, days))),
+        lambda: timed(lambda: left.add(backfill(settings, days, progress, lesser))),
         rounds,
     )
     if len(left) > 1:
@@ -78,15 +66,12 @@ def measure(folder: Path, key: str, profiles: int, days: int, rounds: int) -> Me
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="A backfill with a setting of local.conf and without it.")
+    parser = benchmark_parser("A backfill with a setting of local.conf and without it.")
     parser.add_argument("setting")
     parser.add_argument("--profiles", type=int, default=20_000)
     parser.add_argument("--days", type=int, default=26)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="where the service is kept (default: a temporary folder)")
     options = parser.parse_args(argv)
-    folder = options.folder or Path(tempfile.mkdtemp(prefix="watchlift-benchmark-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = kept_folder(options.folder)
     try:
         publish([measure(folder, options.setting, options.profiles, options.days, options.rounds)])
     except (InputError, RunError) as error:

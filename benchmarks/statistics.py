@@ -6,9 +6,7 @@ Each round runs, in turn, what is measured and what it is measured against, in o
 first round that does not count. Processor seconds are of all processes: this one, Spark's and its Python workers'.
 """
 
-import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import numpy as np
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from benchmarks.measuring import Measured, compared, publish, timed
+from benchmarks.measuring import Measured, benchmark_parser, compared, kept_folder, publish, timed
 from jobs.embedded import embedded_spark
 from metrics.configuration.units import UnitExperiment, load_unit_experiment
 from metrics.statistics.analysis import Analysis, estimate
@@ -146,14 +144,11 @@ def check(whole: Analysis, replicated: Analysis) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Processor time of the statistics.")
+    parser = benchmark_parser("Processor time of the statistics.")
     parser.add_argument("--rows", type=int, default=2_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--replicates", type=int, default=10_000)
-    parser.add_argument("--folder", type=Path, help="where rows are kept (default: a temporary folder)")
     options = parser.parse_args(argv)
-    folder = options.folder or Path(tempfile.mkdtemp(prefix="watchlift-benchmark-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = kept_folder(options.folder)
     with embedded_spark("benchmark-statistics") as spark:
         measured = measure(spark, folder, options.rows, options.rounds, options.replicates)
     publish(measured)

@@ -21,7 +21,8 @@ from scripts.airflow_local import api_of, interrupted, refuse_second_run
 from scripts.dag_runs import await_runs, unpause
 from scripts.environment import Settings, environment
 from scripts.errors import RunError
-from scripts.progress import Progress, follow
+from scripts.progress import Progress
+from scripts.submit import submit
 
 FIRST_DAY = date(2026, 2, 16)  # two weeks of history before the experiment's start
 EXPERIMENT = "homepage_ranking"
@@ -99,23 +100,6 @@ def start_airflow(settings: Settings, plan: Plan) -> subprocess.Popen[bytes]:
     command += ["--first-day", str(first), "--last-day", str(last)]
     own = environment(settings) | {"PYTHONPATH": str(settings.root)}
     return processes.start(command, settings.data_dir, own, settings.logs / "airflow.log")
-
-
-def submit(settings: Settings, job: str, arguments: Sequence[str], progress: Progress) -> None:
-    """Run one of the jobs by spark-submit, as the README does by hand, and wait for it."""
-    command = [
-        "spark-submit",
-        "--master",
-        settings.master,
-        "--properties-file",
-        str(settings.properties_file),
-    ]
-    command += [settings.job(job), *arguments]
-    command += ["--conf-dir", str(settings.conf_dir), "--data-dir", str(settings.data_dir)]
-    command[0] = str(Path(sys.executable).with_name("spark-submit"))
-    log = settings.logs / f"{job}.log"
-    process = processes.start(command, settings.data_dir, environment(settings), log)
-    follow(process, job, log, progress)
 
 
 def show_readout(settings: Settings, plan: Plan, progress: Progress) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.java import archived_classes
+from jobs.java import QUICK_START, archived_classes
 from jobs.session import SETTINGS
 
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
@@ -25,11 +25,8 @@ TEST_SETTINGS = {
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "1",
     "spark.driver.memory": "3g",
-    # Thousands of small queries: archived classes, the cheaper collector, and the quick compiler alone, which by itself
-    # would get room for a tenth of them.
-    "spark.driver.extraJavaOptions": (
-        f"{archived_classes()} -XX:+UseParallelGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m"
-    ),
+    # Thousands of small queries: a quick start, and twice a command's room for compiled code.
+    "spark.driver.extraJavaOptions": f"{archived_classes()} {QUICK_START} -XX:ReservedCodeCacheSize=512m",
     # One session lives through some thousands of queries: what their pages would show is not kept.
     "spark.ui.retainedJobs": "1",
     "spark.ui.retainedStages": "1",

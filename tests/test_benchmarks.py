@@ -11,6 +11,8 @@ from benchmarks.statistics import measure
 from metrics.errors import InputError
 from scripts.environment import ROOT, Settings
 from scripts.errors import RunError
+from scripts.progress import Progress
+from scripts.submit import submit
 
 
 def test_work_shorter_than_the_clocks_tick_has_a_ratio() -> None:
@@ -38,6 +40,4 @@ def test_a_setting_is_left_out_and_nothing_else() -> None:
 @pytest.mark.slow
 def test_a_run_that_fails_is_no_time(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"run_day failed: .*'soon'"):
-        settings.submit(
-            Settings(tmp_path), ROOT / "conf" / "spark" / "local.conf", "run_day", "--day", "soon"
-        )
+        submit(Settings(tmp_path), "run_day", ["--day", "soon"], Progress(), ROOT / "conf/spark/local.conf")

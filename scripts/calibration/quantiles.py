@@ -80,13 +80,7 @@ def run(sizes: Sizes, seed: int) -> tuple[Findings, ...]:
 def examine(
     name: str, how: Assignment, truths: Mapping[Asked, Means], sizes: Sizes, place: tuple[int, ...]
 ) -> Findings:
-    """Fresh samples of the superpopulation, each household a bucket of its own."""
-    found: dict[Asked, list[Result]] = defaultdict(list)
-    for experiment in range(sizes.quantiled):
-        rng = generator(*place, experiment)
-        raw = with_delays(draw_experiment(sizes.households, how, USUAL, rng), rng)
-        for asked, result in replicated(raw, sizes.replicates, experiment).items():
-            found[asked].append(result)
+    found = results_of(how, sizes.households, sizes.quantiled, sizes.replicates, place)
     coverages = {
         asked: (
             coverage_of(intervals_of(map(absolute, results)), truths[asked].effect),
@@ -95,6 +89,19 @@ def examine(
         for asked, results in found.items()
     }
     return Findings(name, sizes.quantiled, sizes.households, sizes.replicates, coverages)
+
+
+def results_of(
+    how: Assignment, n_households: int, experiments: int, replicates: int, place: tuple[int, ...]
+) -> dict[Asked, list[Result]]:
+    """Of fresh samples of the superpopulation, each household a bucket of its own."""
+    found: dict[Asked, list[Result]] = defaultdict(list)
+    for experiment in range(experiments):
+        rng = generator(*place, experiment)
+        raw = with_delays(draw_experiment(n_households, how, USUAL, rng), rng)
+        for asked, result in replicated(raw, replicates, experiment).items():
+            found[asked].append(result)
+    return found
 
 
 def replicated(raw: RawRows, replicates: int, seed: int) -> dict[Asked, Result]:

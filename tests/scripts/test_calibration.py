@@ -10,7 +10,6 @@ import pytest
 from metrics.statistics.estimators import Comparison, difference_in_means
 from metrics.statistics.moments import Integers
 from metrics.statistics.passes import RawRows
-from metrics.statistics.results import Result
 from metrics.statistics.srm import TRIGGER_ALPHA, e_bh, log_e_value
 from scripts.calibration import __main__ as command
 from scripts.calibration import few_clusters, looks, quantiles, replicates, sample_ratio
@@ -148,12 +147,8 @@ def test_cr1s_fails_where_few_clusters_are_treated_and_cr2_does_not() -> None:
 
 def test_quantiles_have_their_truth_and_one_four_spreads_away_would_be_seen() -> None:
     control, treated, _ = p.draw_minutes(p.USUAL, 0.5, 50_000, generator(SEED, quantiles.TRUTH_PLACE))
-    found: dict[quantiles.Asked, list[Result]] = {asked: [] for asked in quantiles.ASKED}
-    for experiment in range(25):
-        rng = generator(SEED, quantiles.PLACE, experiment)
-        raw = quantiles.with_delays(p.draw_experiment(200, p.EVENLY, p.USUAL, rng), rng)
-        for asked, result in quantiles.replicated(raw, 300, experiment).items():
-            found[asked].append(result)
+    found = quantiles.results_of(p.EVENLY, 200, 25, 300, (SEED, quantiles.PLACE))
+    assert set(found) == set(quantiles.ASKED)
     for asked, results in found.items():
         intervals, truth = intervals_of(map(absolute, results)), quantiles.truth(asked, control, treated)
         right = coverage_of(intervals, truth.effect)

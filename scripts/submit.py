@@ -1,0 +1,32 @@
+"""Running one of the jobs by spark-submit, as the README does by hand."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from scripts import processes
+from scripts.environment import Settings, environment
+from scripts.progress import Progress, follow
+
+
+def submit(
+    settings: Settings,
+    job: str,
+    arguments: Sequence[str],
+    progress: Progress,
+    properties_file: Path | None = None,
+) -> None:
+    """Run a job and wait for it, with the master's own properties file unless another is named.
+
+    Raises RunError with the job's one line where it fails.
+    """
+    command = [
+        str(Path(sys.executable).with_name("spark-submit")),
+        *("--master", settings.master),
+        *("--properties-file", str(properties_file or settings.properties_file)),
+        *(settings.job(job), *arguments),
+        *("--conf-dir", str(settings.conf_dir), "--data-dir", str(settings.data_dir)),
+    ]
+    log = settings.logs / f"{job}.log"
+    process = processes.start(command, settings.data_dir, environment(settings), log)
+    follow(process, job, log, progress)
