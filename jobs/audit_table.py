@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
 from importlib import import_module
@@ -22,7 +22,7 @@ from jobs.arguments import WorkFailed, day_parser, days_of, run
 from jobs.audit_suites import AUDITED, floors_of, suite_of
 from jobs.session import spark_session
 from jobs.side_by_side import side_by_side
-from jobs.tables import Tables
+from jobs.tables import Tables, Where
 from metrics.checksum import checksum
 from metrics.configuration.project import load_project
 
@@ -82,8 +82,7 @@ def audit_tables(
         partial(_counted, suite=suite_of(name, tables.project), days=days, due=due or days) for name in names
     ]
     audited = [_audit(each) for each in side_by_side(tables, *counts)]
-    for same_days in dict.fromkeys(each.days for each in audited):
-        _record(tables, same_days, [each for each in audited if each.days == same_days])
+    _record(tables, audited)
     for each in audited:
         failed = failures(each.results)
         if failed:
@@ -122,12 +121,13 @@ def _history(tables: Tables, suite: Suite, days: Sequence[date]) -> dict[date, i
     return {row["day"]: row["count"] for row in counted}
 
 
-def _record(tables: Tables, days: Sequence[date], audited: Sequence[_Audited]) -> None:
-    """One commit for all the tables: it costs more than the audit of a small table."""
-    columns = ", ".join(f"`{column}` {kind}" for column, kind in tables.declared[RESULTS].columns.items())
-    rows = [astuple(result) for each in audited for result in each.results]
-    frame = tables.spark.createDataFrame(rows, columns).coalesce(1)
-    tables.replace(RESULTS, frame, {"table": [each.suite.table for each in audited], "day": days})
+def _record(tables: Tables, audited: Sequence[_Audited]) -> None:
+    """One commit for all the tables with the same days: it costs more than the audit of a small table."""
+    for days in dict.fromkeys(each.days for each in audited):
+        together = [each for each in audited if each.days == days]
+        rows = [asdict(result) for each in together for result in each.results]
+        where: Where = {"table": [each.suite.table for each in together], "day": days}
+        tables.replace(RESULTS, tables.frame(RESULTS, rows), where)
 
 
 def _log(name: str, days: Sequence[date], results: Sequence[AuditResult], seconds: float) -> None:

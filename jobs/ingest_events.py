@@ -31,14 +31,15 @@ def ingest_events(tables: Tables, days: Days) -> set[date]:
     Two things are not known to a later run: that a day was loaded all of whose rows were copies, and that a run which
     took the last row off an event day died before its roll-up.
     """
-    loaded, later = days.all, _loaded_after(tables, days.last)
+    loaded, held = days.all, _held(tables, days.first, days.last + timedelta(days=_reach(tables) + 1))
+    later = sorted(day for day in held if day > days.last)
     if later and _changes(tables, loaded):
         log.info("events: %s changed: loaded again with it: %s", days, ", ".join(map(str, later)))
         loaded = [*loaded, *later]
-    before = _held(tables, loaded)
     with landing_files(tables.spark):
         _load(tables, loaded)
-    touched = before | _held(tables, loaded)
+    holds = _held(tables, loaded[0], loaded[-1])
+    touched = set().union(*(event_days.get(day, set()) for event_days in (held, holds) for day in loaded))
     log.info("events: to roll up: %s", ", ".join(map(str, sorted(touched))))
     return touched
 
@@ -79,18 +80,13 @@ def _fingerprints(events: DataFrame) -> dict[date, str]:
     return {row["day"]: row["version"] for row in versions.collect()}
 
 
-def _held(tables: Tables, days: Sequence[date]) -> set[date]:
-    """The event days of the rows that these ingest days hold."""
-    held = tables.read_days("events", days, "ingest_day").select("day").distinct()
-    return {row["day"] for row in held.collect()}
-
-
-def _loaded_after(tables: Tables, day: date) -> list[date]:
-    """The ingest days after a day that can hold copies of its events."""
-    last = day + timedelta(days=_reach(tables) + 1)
-    after = (F.col("ingest_day") > F.lit(day)) & (F.col("ingest_day") <= F.lit(last))
-    rows = tables.read("events").where(after).select("ingest_day").distinct().collect()
-    return sorted(row["ingest_day"] for row in rows)
+def _held(tables: Tables, first: date, last: date) -> dict[date, set[date]]:
+    """The event days of the rows that the ingest days from first to last hold, by ingest day."""
+    possible = F.col("ingest_day").between(F.lit(first), F.lit(last))
+    held: dict[date, set[date]] = {}
+    for row in tables.read("events").where(possible).select("ingest_day", "day").distinct().collect():
+        held.setdefault(row["ingest_day"], set()).add(row["day"])
+    return held
 
 
 def _earlier(tables: Tables, days: Sequence[date]) -> DataFrame:

@@ -13,11 +13,14 @@ from importlib.metadata import PackageNotFoundError, version
 from operator import and_
 from typing import Any
 
+import pyarrow as pa
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import DataType, StructField, StructType
 
 from expectations.facts import plain_type
 from jobs.arguments import WorkFailed
@@ -60,11 +63,15 @@ class Tables:
         return self.read(name).where(F.col(column).isin(list(days)))
 
     def frame(self, name: str, rows: Sequence[Mapping[str, Any]]) -> DataFrame:
-        """Rows as a small frame of the table's columns; a column that a row lacks is an error."""
+        """Rows as a small frame of the table's columns; a column that a row lacks is an error.
+
+        By way of Arrow: from Python's own rows Spark would start Python workers, a second of a small job.
+        """
         columns = self.declared[name].columns
-        schema = ", ".join(f"`{column}` {kind}" for column, kind in columns.items())
-        values = [tuple(_typed(row[name], kind) for name, kind in columns.items()) for row in rows]
-        return self.spark.createDataFrame(values, schema).coalesce(1)
+        schema = StructType([StructField(column, DataType.fromDDL(kind)) for column, kind in columns.items()])
+        fields = to_arrow_schema(schema, timezone="UTC")
+        arrays = [pa.array([row[field.name] for row in rows], field.type) for field in fields]
+        return self.spark.createDataFrame(pa.Table.from_arrays(arrays, schema=fields), schema).coalesce(1)
 
     def replace(self, name: str, frame: DataFrame, where: Where) -> None:
         """Replace the partitions with the given values by the frame's rows; an empty frame clears them."""
@@ -176,11 +183,6 @@ def _explained(table: str) -> Iterator[None]:
             raise
         cause = causes[0]
         raise WorkFailed(f"table {table}: write refused: {cause}; mend the rows or the rule") from error
-
-
-def _typed(value: Any, kind: str) -> Any:
-    """Spark takes no whole number, nor one of numpy's, for a DOUBLE."""
-    return float(value) if kind == "DOUBLE" and value is not None else value
 
 
 def _literals(values: Sequence[Any]) -> str:
