@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.landing import counted, landing_files, require_landing
+from jobs.landing import Landing, counted, load_landing
 from jobs.quarantine import replace_quarantine
 from jobs.tables import Tables
 from metrics.checksum import checksum
@@ -31,33 +31,32 @@ def ingest_events(tables: Tables, days: Days) -> set[date]:
     Two things are not known to a later run: that a day was loaded all of whose rows were copies, and that a run which
     took the last row off an event day died before its roll-up.
     """
-    loaded, held = days.all, _held(tables, days.first, days.last + timedelta(days=_reach(tables) + 1))
-    later = sorted(day for day in held if day > days.last)
-    if later and _changes(tables, loaded):
+    loaded, before = days.all, _held(tables, days.first, days.last + timedelta(days=_reach(tables) + 1))
+    later = sorted(day for day in before if day > days.last)
+    if later and _changed(tables, loaded):
         log.info("events: %s changed: loaded again with it: %s", days, ", ".join(map(str, later)))
         loaded = [*loaded, *later]
-    with landing_files(tables.spark):
-        _load(tables, loaded)
-    holds = _held(tables, loaded[0], loaded[-1])
-    touched = set().union(*(event_days.get(day, set()) for event_days in (held, holds) for day in loaded))
+    load_landing(tables.spark, lambda landing: _load(tables, landing, loaded))
+    after = _held(tables, loaded[0], loaded[-1])
+    touched = set().union(*(held.get(day, set()) for held in (before, after) for day in loaded))
     log.info("events: to roll up: %s", ", ".join(map(str, sorted(touched))))
     return touched
 
 
-def _load(tables: Tables, days: Sequence[date]) -> None:
-    judged = _judged(tables, days)
+def _load(tables: Tables, landing: Landing, days: Sequence[date]) -> None:
+    judged = _judged(tables, landing, days)
     counts = Observation("ingest_events")
     union = in_one(judged.values())
     fresh = _fresh(tables, union.observe(counts, *row_counts()), days)
     tables.replace("events", fresh, {"ingest_day": days})
     seen, span = counted(counts, union), Days(days[0], days[-1])
     log.info("events: %s: %d rows landed, %d broke a rule", span, seen["rows"], seen["broken"])
-    replace_quarantine(tables, "events", judged if seen["broken"] else {}, days)
+    replace_quarantine(tables, "events", judged if seen["broken"] else {}, landing.left_out, days)
 
 
-def _judged(tables: Tables, days: Sequence[date]) -> dict[str, DataFrame]:
+def _judged(tables: Tables, landing: Landing, days: Sequence[date]) -> dict[str, DataFrame]:
     return {
-        source.name: judged_events(require_landing(tables.spark, source, days), source)
+        source.name: judged_events(landing.require(source, days), source)
         for source in tables.project.sources.events
     }
 
@@ -67,11 +66,14 @@ def _fresh(tables: Tables, judged: DataFrame, days: Sequence[date]) -> DataFrame
     return not_yet_ingested(first_copies(kept(judged)), _earlier(tables, days))
 
 
-def _changes(tables: Tables, days: Sequence[date]) -> bool:
+def _changed(tables: Tables, days: Sequence[date]) -> bool:
     """Whether loading the ingest days would change the set of events that they hold."""
-    known = _fingerprints(tables.read_days("events", days, "ingest_day"))
-    with landing_files(tables.spark):
-        return _fingerprints(_fresh(tables, in_one(_judged(tables, days).values()), days)) != known
+
+    def would_hold(landing: Landing) -> dict[date, str]:
+        return _fingerprints(_fresh(tables, in_one(_judged(tables, landing, days).values()), days))
+
+    held = _fingerprints(tables.read_days("events", days, "ingest_day"))
+    return load_landing(tables.spark, would_hold) != held
 
 
 def _fingerprints(events: DataFrame) -> dict[date, str]:

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, Observation
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.landing import counted, landing_files, read_landing
+from jobs.landing import Landing, counted, load_landing
 from jobs.quarantine import replace_quarantine
 from jobs.tables import Tables
 from metrics.rollup.exposures import judged_exposures, one_per_key
@@ -23,14 +23,14 @@ def ingest_exposures(tables: Tables, days: Days) -> set[date]:
 
     Gives the exposure days that may have gained rows: they are to be rolled up again.
     """
-    with landing_files(tables.spark):
-        return _load(tables, days)
+    return load_landing(tables.spark, lambda landing: _load(tables, landing, days))
 
 
-def _load(tables: Tables, days: Days) -> set[date]:
-    judged = _judged(tables, days)
+def _load(tables: Tables, landing: Landing, days: Days) -> set[date]:
+    judged = _judged(tables, landing, days)
     if not judged:
         log.info("exposures: none landed on %s", days)
+        replace_quarantine(tables, "exposures", {}, landing.left_out, days.all)
         return set()
     counts = Observation("ingest_exposures")
     union = in_one(judged.values())
@@ -42,13 +42,13 @@ def _load(tables: Tables, days: Days) -> set[date]:
     good.unpersist()
     seen = counted(counts, union)
     log.info("exposures: %s: %d rows landed, %d broke a rule", days, seen["rows"], seen["broken"])
-    replace_quarantine(tables, "exposures", judged if seen["broken"] else {}, days.all)
+    replace_quarantine(tables, "exposures", judged if seen["broken"] else {}, landing.left_out, days.all)
     return touched
 
 
-def _judged(tables: Tables, days: Days) -> dict[str, DataFrame]:
+def _judged(tables: Tables, landing: Landing, days: Days) -> dict[str, DataFrame]:
     project, profiles = tables.project, tables.read("profiles")
-    landed = [(s, read_landing(tables.spark, s, days.all)) for s in project.sources.exposures]
+    landed = [(s, landing.read(s, days.all)) for s in project.sources.exposures]
     return {
         source.name: judged_exposures(raw, source, profiles, project.experiments)
         for source, raw in landed

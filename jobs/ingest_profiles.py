@@ -8,8 +8,9 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.landing import landing_files, read_landing
+from jobs.landing import Landing, load_landing
 from jobs.tables import Tables
+from metrics.errors import InputError
 from metrics.rollup.profiles import latest_profiles
 
 log = logging.getLogger("watchlift.ingest_profiles")
@@ -21,13 +22,17 @@ def ingest_profiles(tables: Tables, days: Days) -> None:
     if newest and newest[0] and newest[0] > days.last:
         log.info("profiles: kept the snapshot of %s, newer than %s", newest[0], days)
         return
-    with landing_files(tables.spark):
-        _load_newest(tables, days)
+    load_landing(tables.spark, lambda landing: _load_newest(tables, landing, days))
 
 
-def _load_newest(tables: Tables, days: Days) -> None:
+def _load_newest(tables: Tables, landing: Landing, days: Days) -> None:
     for day in reversed(days.all):
-        frames = [(s, read_landing(tables.spark, s, [day])) for s in tables.project.sources.profiles]
+        frames = [(s, landing.read(s, [day])) for s in tables.project.sources.profiles]
+        if landing.left_out:
+            # A part of a snapshot would take the other profiles' households away.
+            raise InputError(
+                f"profiles: {landing.left_out[0].path} is damaged; land the snapshot of {day} again"
+            )
         landed = [(source, frame) for source, frame in frames if frame is not None]
         if landed:
             tables.overwrite("profiles", latest_profiles(landed))

@@ -37,6 +37,11 @@ class Source:
     max_minutes_ahead: int
     min_daily_rows: int = 1
 
+    @property
+    def by_day(self) -> bool:
+        """Whether the path tells the ingest day of a file."""
+        return "{day}" in self.path
+
     def path_on(self, day: date) -> str:
         return self.path.replace("{day}", day.isoformat())
 

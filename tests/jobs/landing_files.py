@@ -38,21 +38,22 @@ PROFILE = {
 }
 
 
-def land_events(data_dir: Path, day: str, *rows: dict[str, Any] | str, hour: str = "12") -> None:
+def land_events(data_dir: Path, day: str, *rows: dict[str, Any] | str, hour: str = "12") -> Path:
     """Rows over EVENT; a text lands as it is."""
-    _write(data_dir / f"landing/events/ingest_day={day}/hour={hour}/part-0.json.gz", EVENT, rows)
+    return _write(data_dir / f"landing/events/ingest_day={day}/hour={hour}/part-0.json.gz", EVENT, rows)
 
 
-def land_exposures(data_dir: Path, day: str, *rows: dict[str, Any] | str, hour: str = "12") -> None:
-    _write(data_dir / f"landing/exposures/ingest_day={day}/hour={hour}/part-0.json.gz", EXPOSURE, rows)
+def land_exposures(data_dir: Path, day: str, *rows: dict[str, Any] | str, hour: str = "12") -> Path:
+    return _write(data_dir / f"landing/exposures/ingest_day={day}/hour={hour}/part-0.json.gz", EXPOSURE, rows)
 
 
-def land_profiles(data_dir: Path, day: str, *rows: dict[str, Any] | str) -> None:
-    _write(data_dir / f"landing/profiles/ingest_day={day}/part-0.json.gz", PROFILE, rows)
+def land_profiles(data_dir: Path, day: str, *rows: dict[str, Any] | str) -> Path:
+    return _write(data_dir / f"landing/profiles/ingest_day={day}/part-0.json.gz", PROFILE, rows)
 
 
-def _write(path: Path, base: dict[str, Any], rows: Iterable[dict[str, Any] | str]) -> None:
+def _write(path: Path, base: dict[str, Any], rows: Iterable[dict[str, Any] | str]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [row if isinstance(row, str) else json.dumps({**base, **row}) for row in rows]
     with gzip.open(path, "wt") as file:
         file.write("\n".join(lines) + "\n")
+    return path

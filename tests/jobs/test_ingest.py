@@ -80,6 +80,55 @@ def test_a_day_without_files_is_refused_before_anything_is_written(tables: Table
     assert tables.read("events").count() == 1
 
 
+def test_a_damaged_file_goes_aside_whole_and_comes_back_once_it_has_landed_again(
+    tables: Tables, tmp_path: Path
+) -> None:
+    many = [{"event_id": f"e{n}"} for n in range(2, 2000)]
+    land_events(tmp_path, MARCH_2, {}, hour="11")
+    whole = land_events(tmp_path, MARCH_2, *many, hour="12").read_bytes()
+    truncated = land_events(tmp_path, MARCH_2, *many, hour="12")
+    truncated.write_bytes(whole[: len(whole) // 2])
+    for _ in range(2):
+        assert ingest_events(tables, on(MARCH_2)) == {date(2026, 3, 2)}
+        assert _owners(tables) == {("e1", MARCH_2)}
+        (aside,) = tables.read("events_quarantine").collect()
+        assert aside["source_file"].endswith("/ingest_day=2026-03-02/hour=12/part-0.json.gz")
+        assert (aside["source"], aside["row"], aside["raw"]) == ("events.playback", -1, None)
+        assert list(aside["reasons"]) == ["damaged_file"]
+    truncated.write_bytes(whole)
+    ingest_events(tables, on(MARCH_2))
+    assert tables.read("events").count() == 1999
+    assert tables.read("events_quarantine").isEmpty()
+
+
+def test_damaged_files_of_exposures_go_aside_and_those_of_profiles_stop_the_day(
+    tables: Tables, tmp_path: Path
+) -> None:
+    land_profiles(tmp_path, MARCH_2, {})
+    ingest_profiles(tables, on(MARCH_2))
+    land_exposures(tmp_path, MARCH_3, {"exposed_at": "2026-03-03T11:00:00.000Z"}, hour="11")
+    land_exposures(tmp_path, MARCH_3, {}, hour="12").write_bytes(b"no gzip")
+    assert ingest_exposures(tables, on(MARCH_3)) == {date(2026, 3, 3)}
+    assert [row["source"] for row in tables.read("events_quarantine").collect()] == ["exposures.homepage"]
+    land_profiles(tmp_path, MARCH_3, {"profile_id": 2}).write_bytes(b"no gzip")
+    with pytest.raises(
+        InputError, match=r"profiles: .*03-03/part-0.json.gz is damaged; land the snapshot of"
+    ):
+        ingest_profiles(tables, on(MARCH_3))
+    assert [row["profile_id"] for row in tables.read("profiles").collect()] == [1]
+
+
+def test_a_day_of_which_every_file_is_damaged_is_refused_and_stays_as_it_was(
+    tables: Tables, tmp_path: Path
+) -> None:
+    land_events(tmp_path, MARCH_2, {})
+    ingest_events(tables, on(MARCH_2))
+    land_events(tmp_path, MARCH_2, {}).write_bytes(b"no gzip")
+    with pytest.raises(InputError, match="source 'playback' has no undamaged files for 2026-03-02"):
+        ingest_events(tables, on(MARCH_2))
+    assert _owners(tables) == {("e1", MARCH_2)}
+
+
 def test_exposures_merge_once_and_take_household_and_tenure_from_the_profile(
     tables: Tables, tmp_path: Path, content: Content
 ) -> None:
@@ -148,6 +197,17 @@ def test_an_older_day_that_changes_takes_later_days_with_it(tables: Tables, tmp_
     land_events(tmp_path, MARCH_2, {"event_id": "e2"})
     ingest_events(tables, on(MARCH_2))
     assert _owners(tables) == {("e1", MARCH_3), ("e2", MARCH_2), ("e3", MARCH_3)}
+
+
+def test_the_days_to_roll_up_are_those_that_held_or_hold_rows_of_what_was_loaded(
+    tables: Tables, tmp_path: Path
+) -> None:
+    land_events(tmp_path, MARCH_2, {})
+    land_events(tmp_path, MARCH_3, {"event_id": "e3", "ts": "2026-03-03T01:00:00Z"})
+    ingest_events(tables, on(MARCH_2, MARCH_3))
+    assert ingest_events(tables, on(MARCH_2)) == {date(2026, 3, 2)}
+    land_events(tmp_path, MARCH_2, {"ts": "2026-03-01T12:00:00Z"})
+    assert {date(2026, 3, 1), date(2026, 3, 2)} <= ingest_events(tables, on(MARCH_2))
 
 
 def test_an_older_day_changes_with_its_later_days_or_not_at_all(
