@@ -17,6 +17,7 @@ from deltalake import DeltaTable
 
 from benchmarks.measuring import Measured, benchmark_parser, compared, kept_folder, publish, timed
 from metrics.errors import InputError
+from scripts import processes
 from scripts.demo import FIRST_DAY
 from scripts.environment import Settings
 from scripts.errors import RunError
@@ -37,8 +38,7 @@ def backfill(
     settings: Settings, days: int, progress: Progress, properties_file: Path | None = None
 ) -> tuple[float, ...]:
     """Load the days into empty tables; gives what is compared: sums over profile_days."""
-    for folder in (settings.data_dir / "tables", settings.logs):
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(settings.data_dir / "tables", ignore_errors=True)
     last = FIRST_DAY + timedelta(days=days - 1)
     submit(settings, "run_day", ["--from", str(FIRST_DAY), "--to", str(last)], progress, properties_file)
     table = DeltaTable(settings.data_dir / "tables" / "profile_days").to_pyarrow_table()
@@ -77,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (InputError, RunError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    finally:
+        processes.stop_undisturbed(folder)
     return 0
 
 

@@ -8,7 +8,6 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.side_by_side import side_by_side
 from jobs.tables import Tables
 from metrics.rollup.exposures import first_exposures
 from metrics.rollup.profile_days import exposure_day_measures, profile_days, roll_up
@@ -27,11 +26,9 @@ def roll_up_days(tables: Tables, days: Sequence[date]) -> None:
     exposures = tables.read("exposures").where(F.col("day") <= F.lit(max(days)))
     first = first_exposures(exposures, project.experiments).where(F.col("exposure_day").isin(list(days)))
     rolled = roll_up(tables.read_days("events", days), first, project.catalogue).persist()
-    side_by_side(
-        tables,
-        lambda beside: beside.replace("profile_days", profile_days(rolled), {"day": days}),
-        lambda beside: beside.replace("exposure_day_measures", exposure_day_measures(rolled), {"day": days}),
-    )
+    tables.replace("exposure_day_measures", exposure_day_measures(rolled), {"day": days})
+    # The last: windows ask it alone whether a day was rolled up.
+    tables.replace("profile_days", profile_days(rolled), {"day": days})
     rolled.unpersist()
 
 

@@ -20,7 +20,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import DataType, StructField, StructType
+from pyspark.sql.types import DataType, StructType
 
 from expectations.facts import plain_type
 from jobs.arguments import WorkFailed
@@ -67,10 +67,11 @@ class Tables:
 
         By way of Arrow: from Python's own rows Spark would start Python workers, a second of a small job.
         """
-        columns = self.declared[name].columns
-        schema = StructType([StructField(column, DataType.fromDDL(kind)) for column, kind in columns.items()])
+        columns = ", ".join(f"`{column}` {kind}" for column, kind in self.declared[name].columns.items())
+        schema = DataType.fromDDL(columns)
+        assert isinstance(schema, StructType)  # several columns are nothing else
         fields = to_arrow_schema(schema, timezone="UTC")
-        arrays = [pa.array([row[field.name] for row in rows], field.type) for field in fields]
+        arrays = [_array([row[field.name] for row in rows], field.type) for field in fields]
         return self.spark.createDataFrame(pa.Table.from_arrays(arrays, schema=fields), schema).coalesce(1)
 
     def replace(self, name: str, frame: DataFrame, where: Where) -> None:
@@ -183,6 +184,14 @@ def _explained(table: str) -> Iterator[None]:
             raise
         cause = causes[0]
         raise WorkFailed(f"table {table}: write refused: {cause}; mend the rows or the rule") from error
+
+
+def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Types are inferred and then cast, so that what does not fit is refused: given a type, Arrow makes 1 of 1.5.
+
+    Only maps need the type: of a dictionary Arrow infers a struct.
+    """
+    return pa.array(values, kind) if pa.types.is_map(kind) else pa.array(values).cast(kind)
 
 
 def _literals(values: Sequence[Any]) -> str:

@@ -1,4 +1,4 @@
-"""What the demo shows while it works: lines with the seconds since its start."""
+"""What is shown while something long works: lines with the seconds since its start."""
 
 import re
 import subprocess

@@ -28,5 +28,6 @@ def submit(
         *("--conf-dir", str(settings.conf_dir), "--data-dir", str(settings.data_dir)),
     ]
     log = settings.logs / f"{job}.log"
+    log.unlink(missing_ok=True)  # what an earlier run said is not this one's
     process = processes.start(command, settings.data_dir, environment(settings), log)
     follow(process, job, log, progress)

@@ -86,7 +86,7 @@ def test_jobs_run_twice_and_killed_on_the_way_leave_the_same_tables(copied_run: 
         copied_run.delete(name, f"{column} = DATE'{ANALYSIS_DAY}'")
     copied_run.delete("rollout_decisions", "true")
     _run_until_killed(copied_run, "run_day", "events: replaced")
-    _run_until_killed(copied_run, "run_day", "profile_days: replaced")
+    _run_until_killed(copied_run, "run_day", "exposure_day_measures: replaced")
     run_day(copied_run, Days(ANALYSIS_DAY, ANALYSIS_DAY))
     _run_until_killed(copied_run, "run_experiments", "moments: replaced")
     run_experiments(copied_run, Days(ANALYSIS_DAY, ANALYSIS_DAY))

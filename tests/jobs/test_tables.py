@@ -1,6 +1,9 @@
+import math
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta, timezone
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from jobs.arguments import WorkFailed
@@ -48,6 +51,41 @@ def test_each_commit_says_what_wrote_it(tables: Tables) -> None:
     metadata = tables.spark.sql(f"DESCRIBE HISTORY {identifier} LIMIT 1").first()["userMetadata"]  # type: ignore[index]
     assert '"day": ["2026-03-02"]' in metadata
     assert tables.project.conf_hash in metadata
+
+
+def test_rows_of_python_become_a_frame_of_the_declared_types(tables: Tables) -> None:
+    utc, elsewhere = datetime(2026, 3, 2, 12, tzinfo=UTC), timezone(timedelta(hours=2))
+    row = {**dict.fromkeys(tables.declared["srm_checks"].columns), "experiment_id": "x", "df": 1}
+    row |= {"window_end": utc.astimezone(elsewhere), "window_end_day": FIRST, "triggered": False}
+    row |= {"observed": {"a": 3}, "expected": {"a": 2.5}, "p_value": np.float64(0.5), "log_e_value": math.nan}
+    (kept,) = tables.frame("srm_checks", [row]).selectExpr("*", "unix_seconds(window_end) AS at").collect()
+    assert kept["at"] == utc.timestamp()
+    assert (kept["observed"], kept["expected"], kept["df"], kept["p_value"]) == (
+        {"a": 3},
+        {"a": 2.5},
+        1.0,
+        0.5,
+    )
+    assert math.isnan(kept["log_e_value"])
+    assert kept["chi_square"] is None
+    assert kept["window_end_day"] == FIRST
+    cell = {**dict.fromkeys(tables.declared["moments"].columns), "arms": ("a", "b"), "payload": b"12"}
+    (kept,) = tables.frame("moments", [cell]).collect()
+    assert (kept["arms"], kept["columns"], bytes(kept["payload"])) == (["a", "b"], None, b"12")
+    assert tables.frame("moments", []).collect() == []
+
+
+@pytest.mark.parametrize(("column", "value"), [("n_households", 1.5), ("arms", "control"), ("epoch", "1st")])
+def test_a_value_of_another_type_is_refused_not_bent(tables: Tables, column: str, value: object) -> None:
+    row = {**dict.fromkeys(tables.declared["moments"].columns), column: value}
+    with pytest.raises(pa.ArrowException):
+        tables.frame("moments", [row])
+
+
+def test_a_row_without_a_declared_column_is_refused(tables: Tables) -> None:
+    columns = [name for name in tables.declared["moments"].columns if name != "payload"]
+    with pytest.raises(KeyError, match="payload"):
+        tables.frame("moments", [dict.fromkeys(columns)])
 
 
 def test_tables_are_partitioned_as_declared_and_creating_twice_changes_nothing(tables: Tables) -> None:
