@@ -268,8 +268,12 @@ def test_a_relative_effect_needs_a_control_mean() -> None:
     assert result.relative_effect is result.relative_ci_low is None
 
 
-def test_ratio_of_adjusted_numerator_and_denominator_the_long_way() -> None:
-    """Each less its own theta'(x - mean x) over all rows; then the delta method on household totals."""
+@pytest.mark.parametrize("shift", [None, [0, 0, 0, 0]])
+def test_ratio_of_adjusted_numerator_and_denominator_the_long_way(shift: list[float] | None) -> None:
+    """Each less its own theta'(x - mean x) over all rows; then the delta method on household totals.
+
+    Also where moments are not around the rows' own means, as those of segments are not.
+    """
     rows = straddling(400)
     x = rows[["before", "tenure"]].to_numpy()
     centred = x - x.mean(axis=0)
@@ -284,7 +288,7 @@ def test_ratio_of_adjusted_numerator_and_denominator_the_long_way() -> None:
     totals = pd.Series(scores).groupby(rows["household_id"]).sum()
     clusters = len(totals)
     found = ratio_cuped(
-        moments(rows, ["failures", "attempts", "before", "tenure"]),
+        moments(rows, ["failures", "attempts", "before", "tenure"], shift=shift),
         *("failures", "attempts"),
         ["before", "tenure"],
         FIRST_ARM,
