@@ -20,7 +20,8 @@ Only its success emits the asset `watchlift://profile_days`, which starts `exper
    because the same data gives the same verdict. Anything else (a lost driver, no memory) is retried twice.
 2. A failed audit: `data_quality_results` has every expectation of the day with what was observed; rows that broke a
    rule are in `events_quarantine` with their reasons. Nothing downstream has run, and no readout was made of it.
-3. Mend the landing files (or `conf/sources.yml`), then clear the task. The job replaces the day, so clearing is safe;
+3. `… is damaged` in its log: that landing file was left out of a run that went on; it is in `events_quarantine`, too.
+4. Mend the landing files (or `conf/sources.yml`), then clear the task. The job replaces the day, so clearing is safe;
    later ingest days that share an event day with it are loaded again by the job itself.
 
 **Backfill** `airflow backfill create --dag-id daily_metrics --from-date 2026-03-01 --to-date 2026-03-14T12:00`: a range

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.landing import Landing, counted, load_landing
+from jobs.landing import Landing, counted
 from jobs.quarantine import replace_quarantine
 from jobs.tables import Tables
 from metrics.checksum import checksum
@@ -33,10 +33,11 @@ def ingest_events(tables: Tables, days: Days) -> set[date]:
     """
     loaded, before = days.all, _held(tables, days.first, days.last + timedelta(days=_reach(tables) + 1))
     later = sorted(day for day in before if day > days.last)
-    if later and _changed(tables, loaded):
+    landing = Landing(tables.spark)
+    if later and _changed(tables, landing, days.all):
         log.info("events: %s changed: loaded again with it: %s", days, ", ".join(map(str, later)))
         loaded = [*loaded, *later]
-    load_landing(tables.spark, lambda landing: _load(tables, landing, loaded))
+    landing.load(lambda: _load(tables, landing, loaded))
     after = _held(tables, loaded[0], loaded[-1])
     touched = set().union(*(held.get(day, set()) for held in (before, after) for day in loaded))
     log.info("events: to roll up: %s", ", ".join(map(str, sorted(touched))))
@@ -66,14 +67,13 @@ def _fresh(tables: Tables, judged: DataFrame, days: Sequence[date]) -> DataFrame
     return not_yet_ingested(first_copies(kept(judged)), _earlier(tables, days))
 
 
-def _changed(tables: Tables, days: Sequence[date]) -> bool:
+def _changed(tables: Tables, landing: Landing, days: Sequence[date]) -> bool:
     """Whether loading the ingest days would change the set of events that they hold."""
 
-    def would_hold(landing: Landing) -> dict[date, str]:
+    def would_hold() -> dict[date, str]:
         return _fingerprints(_fresh(tables, in_one(_judged(tables, landing, days).values()), days))
 
-    held = _fingerprints(tables.read_days("events", days, "ingest_day"))
-    return load_landing(tables.spark, would_hold) != held
+    return landing.load(would_hold) != _fingerprints(tables.read_days("events", days, "ingest_day"))
 
 
 def _fingerprints(events: DataFrame) -> dict[date, str]:

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, Observation
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.landing import Landing, counted, load_landing
+from jobs.landing import Landing, counted
 from jobs.quarantine import replace_quarantine
 from jobs.tables import Tables
 from metrics.rollup.exposures import judged_exposures, one_per_key
@@ -23,27 +23,31 @@ def ingest_exposures(tables: Tables, days: Days) -> set[date]:
 
     Gives the exposure days that may have gained rows: they are to be rolled up again.
     """
-    return load_landing(tables.spark, lambda landing: _load(tables, landing, days))
+    landing, touched = Landing(tables.spark), set[date]()
+    landing.load(lambda: _load(tables, landing, days, touched))
+    return touched
 
 
-def _load(tables: Tables, landing: Landing, days: Days) -> set[date]:
+def _load(tables: Tables, landing: Landing, days: Days, touched: set[date]) -> None:
+    """Adds the days to `touched` before they are: a try that fails after its merge has touched them."""
     judged = _judged(tables, landing, days)
     if not judged:
         log.info("exposures: none landed on %s", days)
         replace_quarantine(tables, "exposures", {}, landing.left_out, days.all)
-        return set()
+        return
     counts = Observation("ingest_exposures")
     union = in_one(judged.values())
-    observed = union.observe(counts, *row_counts())
-    good = one_per_key(kept(observed)).persist()
-    touched = {row["day"] for row in good.select("day").distinct().collect()}
-    if touched:
-        tables.merge("exposures", good, {"day": sorted(touched)}, fill=("tenure_days",))
-    good.unpersist()
+    good = one_per_key(kept(union.observe(counts, *row_counts()))).persist()
+    try:
+        gaining = {row["day"] for row in good.select("day").distinct().collect()}
+        touched |= gaining
+        if gaining:
+            tables.merge("exposures", good, {"day": sorted(gaining)}, fill=("tenure_days",))
+    finally:
+        good.unpersist()
     seen = counted(counts, union)
     log.info("exposures: %s: %d rows landed, %d broke a rule", days, seen["rows"], seen["broken"])
     replace_quarantine(tables, "exposures", judged if seen["broken"] else {}, landing.left_out, days.all)
-    return touched
 
 
 def _judged(tables: Tables, landing: Landing, days: Days) -> dict[str, DataFrame]:

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.landing import Landing, load_landing
+from jobs.landing import Landing
 from jobs.tables import Tables
 from metrics.errors import InputError
 from metrics.rollup.profiles import latest_profiles
@@ -22,7 +22,8 @@ def ingest_profiles(tables: Tables, days: Days) -> None:
     if newest and newest[0] and newest[0] > days.last:
         log.info("profiles: kept the snapshot of %s, newer than %s", newest[0], days)
         return
-    load_landing(tables.spark, lambda landing: _load_newest(tables, landing, days))
+    landing = Landing(tables.spark)
+    landing.load(lambda: _load_newest(tables, landing, days))
 
 
 def _load_newest(tables: Tables, landing: Landing, days: Days) -> None:

@@ -1,9 +1,10 @@
 """Reading landing files: raw fields beside where each row came from. What a field means is for metrics.rollup."""
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -18,22 +19,28 @@ from metrics.errors import InputError
 from metrics.rollup.landing import CORRUPT, row_counts
 
 Loaded = TypeVar("Loaded")
+log = logging.getLogger("watchlift.landing")
 _ROW_IN_PARTITION = (1 << 33) - 1
 _OPEN_COST = "spark.sql.files.openCostInBytes"
 _ONE_FILE_EACH = str(1 << 40)  # more than any spark.sql.files.maxPartitionBytes
 
 
-# What a file says that ends too early or is not what its name says; a network that fails says other things.
+# What is said of a file that ends too early or was changed on its way. A network that fails says other things, and so
+# do values of another type than declared.
 _DAMAGE = re.compile(
-    r"EOFException: Unexpected end of|ZipException|ZstdIOException|ChecksumException|ParquetDecodingException"
-    r"|is not a Parquet file|not a gzip file|IOException: (?:incorrect|invalid|unknown compression)"
+    r"EOFException: Unexpected end of|ZipException|ZstdIOException|ChecksumException|not a gzip file"
+    r"|unknown gzip format|gzip (?:stream|header) CRC|stored gzip size|gzip data not compressed"
+    r"|IOException: (?:incorrect|invalid) "
+    r"|crc error|bad block header|unexpected end of stream|is not a Parquet file|corrupted file: the footer"
 )
+# Of a footer Spark writes the file's name as it is, else as an address.
+_FOOTER = re.compile(r"while reading file (.+?)\. Could not read footer")
 _READING = re.compile(r"while reading file (\S+?)\.(?=\s)")
 
 
 @dataclass(frozen=True)
 class DamagedFile:
-    """A landing file that could not be read to its end, left out of a load whole; `path` as Spark writes it."""
+    """A landing file that could not be read to its end, left out of a load whole; path as in `source_file`."""
 
     source: str
     path: str
@@ -41,108 +48,129 @@ class DamagedFile:
 
 
 class Landing:
-    """The landing files of one load, but for the damaged ones. Made by `load_landing`."""
+    """The landing files of one ingest, but for those that turn out to be damaged."""
 
     def __init__(self, spark: SparkSession) -> None:
         self.spark = spark
-        self._damaged: dict[str, str] = {}  # Hadoop's name of a file, and Spark's
+        self._damaged: set[str] = set()
         self._left_out: dict[DamagedFile, None] = {}
 
     @property
     def left_out(self) -> tuple[DamagedFile, ...]:
         """The damaged files of the days and sources that were asked for."""
-        return tuple(self._left_out)
+        return tuple(sorted(self._left_out, key=lambda file: (file.source, file.path)))
+
+    def load(self, work: Callable[[], Loaded]) -> Loaded:
+        """What `work` gives, which reads files by `read` or `require` and computes what it needs of them.
+
+        When Spark fails on a damaged file, that is left out whole and the work done again. Spark's own way to ignore
+        such files keeps what comes before the damage, and tells nobody.
+        """
+        while True:
+            try:
+                with _a_file_a_partition(self.spark):
+                    return work()
+            except (PySparkException, Py4JJavaError) as error:
+                path = self._damaged_file(error)
+                if path is None or path in self._damaged:
+                    raise
+                self._damaged.add(path)
 
     def read(self, source: Source, days: Sequence[date]) -> DataFrame | None:
-        """Raw rows of the ingest days that have files: `fields`, ingest_day, source_file, row, raw. None without files.
+        """Raw rows of the ingest days that have files: `fields`, ingest_day, source_file, row, raw; else None.
 
         One scan, however many days. Files of a source whose path has no {day} belong to the first day asked for.
+        Within `load`.
         """
-        paths = sorted({path for day in _days_told(source, days) for path in self._paths(source, day)})
+        if self.spark.conf.get(_OPEN_COST) != _ONE_FILE_EACH:
+            raise RuntimeError("read outside of load: row numbers would not be those of the files")
+        found = {source.path_on(day): self._found(source.path_on(day)) for day in _days_told(source, days)}
+        self._note_left_out(source, days)
+        paths = sorted(path for path, places in found.items() if places)
         if not paths:
             return None
-        read = {"json": _read_json, "csv": _read_csv, "parquet": _read_parquet}[source.format]
+        if source.format == "parquet" and not source.schema and self._damaged:
+            # Spark would infer it from any of the files.
+            files = [file for places in found.values() for file in self._files(places)]
+            whole = [file for file in files if file not in self._damaged]
+            if not whole:
+                return None
+            one = self.spark.read.options(**source.options).parquet(unquote(whole[0]))
+            source = replace(source, schema=one.schema.toDDL())
+        reader = {"json": _read_json, "csv": _read_csv, "parquet": _read_parquet}[source.format]
+        rows = reader(self.spark, source, paths, sorted(self._damaged))
         pattern = _day_pattern(source.path)
         from_path = F.to_date(F.regexp_extract("source_file", pattern, 1)) if pattern else F.lit(min(days))
-        return read(self.spark, source, paths).withColumn("ingest_day", from_path)
+        return rows.withColumn("ingest_day", from_path)
 
     def require(self, source: Source, days: Sequence[date]) -> DataFrame:
-        """The same, where a day without files is an error unless days without rows are normal; one must have some."""
-        for day in _days_told(source, days) if source.min_daily_rows else []:
-            if not self._paths(source, day):
+        """The same, where a day without files is an error unless days without rows are normal; one must have some.
+
+        A day all of whose files are damaged is an error, too: it would be replaced by nothing.
+        """
+        for day in _days_told(source, days):
+            found = self._found(source.path_on(day))
+            if not found and source.min_daily_rows:
                 raise InputError(
-                    f"source '{source.name}' has no {self._wanted} for {day} at {source.path_on(day)}; "
+                    f"source '{source.name}' has no files for {day} at {source.path_on(day)}; "
                     "wait for them to land, or correct `path` in sources.yml"
+                )
+            if found and self._damaged and self._damaged.issuperset(self._files(found)):
+                raise InputError(
+                    f"source '{source.name}' has only damaged files for {day} at {source.path_on(day)}; "
+                    "land them again"
                 )
         frame = self.read(source, days)
         if frame is None:
             raise InputError(
-                f"source '{source.name}' has no {self._wanted} at {source.path}; correct `path` in sources.yml"
+                f"source '{source.name}' has no files at {source.path}; correct `path` in sources.yml"
             )
         return frame
 
-    def leave_out(self, path: str) -> bool:
-        """Whether the file was not left out before: then another try can end better."""
-        name = self._hadoop_path(unquote(path)).toString()
-        is_new = name not in self._damaged
-        self._damaged[name] = path
-        return is_new
+    def _note_left_out(self, source: Source, days: Sequence[date]) -> None:
+        for day in _days_told(source, days) if self._damaged else []:
+            damaged = sorted(self._damaged.intersection(self._files(self._found(source.path_on(day)))))
+            self._left_out |= {DamagedFile(source.name, path, day): None for path in damaged}
 
-    @property
-    def _wanted(self) -> str:
-        return "undamaged files" if self._damaged else "files"
-
-    def _paths(self, source: Source, day: date) -> list[str]:
-        """The source's glob of a day if it matches anything; file by file once some are damaged."""
-        glob = source.path_on(day)
-        found = self._found(glob)
-        if not self._damaged:
-            return [glob] if found else []
-        files = [file for each in found for file in self._files(each)]
-        damaged = [self._damaged[file] for file in files if file in self._damaged]
-        self._left_out |= {DamagedFile(source.name, file, day): None for file in damaged}
-        return [file for file in files if file not in self._damaged]
+    def _damaged_file(self, error: PySparkException | Py4JJavaError) -> str | None:
+        """The file that Spark failed on because of what is in it, else None."""
+        told = "\n".join(_causes(error))
+        damage = _DAMAGE.search(told)
+        footer, reading = _FOOTER.findall(told), _READING.findall(told)
+        if damage is None or not (footer or reading):
+            return None
+        path = self._address(self._hadoop_path(footer[-1])) if footer else str(self._hadoop_path(reading[-1]))
+        if path not in self._damaged:
+            log.error("%s is damaged (%s): left out; land it again, then run its day again", path, damage[0])
+        return path
 
     def _found(self, glob: str) -> list[Any]:
+        """What lies there: files, or folders of them."""
         path = self._hadoop_path(glob)
         return list(self._file_system(path).globStatus(path) or [])
 
-    def _files(self, status: Any) -> list[str]:
-        """The files that Spark reads at a place: itself, or those of a folder that are not hidden."""
-        if status.isFile():
-            return [str(status.getPath())]
-        inside = self._file_system(status.getPath()).listStatus(status.getPath())
-        shown = [each for each in inside if not each.getPath().getName().startswith(("_", "."))]
-        return [file for each in shown for file in self._files(each)]
+    def _files(self, places: Sequence[Any]) -> list[str]:
+        """Files with something in them, but for hidden ones, at these places and below."""
+        files: list[str] = []
+        for place in places:
+            path = place.getPath()
+            if path.getName().startswith(("_", ".")):
+                continue
+            if place.isDirectory():
+                files += self._files(self._file_system(path).listStatus(path))
+            elif place.getLen() > 0:
+                files.append(self._address(path))
+        return files
 
     def _file_system(self, path: Any) -> Any:
         return path.getFileSystem(self.spark._jsc.hadoopConfiguration())
 
+    def _address(self, path: Any) -> str:
+        """As `_metadata.file_path` has it."""
+        return str(self._hadoop_path(path.toUri().toString()))
+
     def _hadoop_path(self, text: str) -> Any:
         return self.spark._jvm.org.apache.hadoop.fs.Path(text)  # type: ignore[union-attr]
-
-
-def load_landing(spark: SparkSession, load: Callable[[Landing], Loaded]) -> Loaded:
-    """What `load` gives. A file that turns out to be damaged is left out whole, and the load is made again without it.
-
-    Spark's own way to ignore such files keeps what comes before the damage, and tells nobody.
-    """
-    landing = Landing(spark)
-    while True:
-        try:
-            with _a_file_a_partition(spark):
-                return load(landing)
-        except (PySparkException, Py4JJavaError) as error:
-            path = damaged_file(error)
-            if path is None or not landing.leave_out(path):
-                raise
-
-
-def damaged_file(error: PySparkException | Py4JJavaError) -> str | None:
-    """The landing file that Spark failed on because of what is in it, as Spark writes its address; else None."""
-    told = "\n".join(_causes(error))
-    reading = _READING.findall(told)
-    return reading[-1] if reading and _DAMAGE.search(told) else None
 
 
 def _causes(error: PySparkException | Py4JJavaError) -> Iterator[str]:
@@ -196,26 +224,32 @@ def _day_pattern(path: str) -> str | None:
     return f"{re.escape(before.rpartition('/')[2])}([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}){tail}$"
 
 
-def _read_json(spark: SparkSession, source: Source, paths: list[str]) -> DataFrame:
+def _read_json(spark: SparkSession, source: Source, paths: list[str], damaged: list[str]) -> DataFrame:
     options = {"columnNameOfCorruptRecord": CORRUPT, "mode": "PERMISSIVE", **source.options}
     fields = F.from_json("value", f"{source.schema}, {CORRUPT} STRING", options)
-    lines = spark.read.text(paths)
+    lines = _without(damaged, spark.read.text(paths))
     return lines.select(fields.alias("fields"), F.col("value").alias("raw"), *_provenance(_text_row()))
 
 
-def _read_csv(spark: SparkSession, source: Source, paths: list[str]) -> DataFrame:
+def _read_csv(spark: SparkSession, source: Source, paths: list[str], damaged: list[str]) -> DataFrame:
     options = {"columnNameOfCorruptRecord": CORRUPT, "mode": "PERMISSIVE", **source.options}
     rows = spark.read.options(**options).schema(f"{source.schema}, {CORRUPT} STRING").csv(paths)
+    rows = _without(damaged, rows)
     fields = F.struct(*rows.columns)
     return rows.select(fields.alias("fields"), _as_json(rows).alias("raw"), *_provenance(_text_row()))
 
 
-def _read_parquet(spark: SparkSession, source: Source, paths: list[str]) -> DataFrame:
+def _read_parquet(spark: SparkSession, source: Source, paths: list[str], damaged: list[str]) -> DataFrame:
     reader = spark.read.options(**source.options)
-    rows = (reader.schema(source.schema) if source.schema else reader).parquet(*paths)
+    rows = _without(damaged, (reader.schema(source.schema) if source.schema else reader).parquet(*paths))
     fields = F.struct(*rows.columns, F.lit(None).cast("string").alias(CORRUPT))
     row = F.col("_metadata.row_index")
     return rows.select(fields.alias("fields"), _as_json(rows).alias("raw"), *_provenance(row))
+
+
+def _without(damaged: list[str], rows: DataFrame) -> DataFrame:
+    """Spark leaves such files out before it opens them."""
+    return rows.where(~F.col("_metadata.file_path").isin(damaged)) if damaged else rows
 
 
 def _provenance(row: Column) -> tuple[Column, Column]:

@@ -1,6 +1,5 @@
 """Writing the rows that broke a rule to events_quarantine."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import reduce
@@ -14,7 +13,6 @@ from jobs.landing import DamagedFile
 from jobs.tables import Tables
 from metrics.rollup.landing import quarantined
 
-log = logging.getLogger("watchlift.quarantine")
 # Events and exposures are ingested beside each other, and share the partitions of their days.
 _ONE_AT_A_TIME = Lock()
 
@@ -33,10 +31,6 @@ def replace_quarantine(
     """
     name = "events_quarantine"
     broken = [quarantined(frame, f"{kind}.{source}") for source, frame in judged.items()]
-    for file in damaged:
-        log.error(
-            "%s: left out, damaged: %s; land it again, then run %s again", kind, file.path, file.ingest_day
-        )
     broken += [tables.frame(name, [_file_row(kind, file) for file in damaged])] if damaged else []
     with _ONE_AT_A_TIME:
         others = tables.read_days(name, days, "ingest_day").where(~F.col("source").startswith(f"{kind}."))

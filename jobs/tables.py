@@ -191,7 +191,12 @@ def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
 
     Only maps need the type: of a dictionary Arrow infers a struct.
     """
-    return pa.array(values, kind) if pa.types.is_map(kind) else pa.array(values).cast(kind)
+    if pa.types.is_map(kind):
+        return pa.array(values, kind)
+    found = pa.array(values)
+    if not pa.types.is_null(found.type) and pa.types.is_string(found.type) != pa.types.is_string(kind):
+        raise pa.ArrowTypeError(f"{found.type} is given for {kind}")  # a cast would read and write numbers
+    return found.cast(kind)
 
 
 def _literals(values: Sequence[Any]) -> str:

@@ -124,7 +124,7 @@ def test_a_day_of_which_every_file_is_damaged_is_refused_and_stays_as_it_was(
     land_events(tmp_path, MARCH_2, {})
     ingest_events(tables, on(MARCH_2))
     land_events(tmp_path, MARCH_2, {}).write_bytes(b"no gzip")
-    with pytest.raises(InputError, match="source 'playback' has no undamaged files for 2026-03-02"):
+    with pytest.raises(InputError, match="source 'playback' has only damaged files for 2026-03-02"):
         ingest_events(tables, on(MARCH_2))
     assert _owners(tables) == {("e1", MARCH_2)}
 

@@ -3,73 +3,106 @@
 import gzip
 from datetime import date
 from pathlib import Path
-from unittest.mock import Mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
-from jobs.landing import DamagedFile, Landing, load_landing
+from jobs.landing import DamagedFile, Landing
 from metrics.configuration.sources import Source
+from metrics.errors import InputError
 
 DAY = date(2026, 3, 2)
 
 
-def _source(folder: Path, form: str, **options: str) -> Source:
-    return Source("s", f"{folder}/{{day}}/*", form, "id STRING", options, None, {}, 3, 60)
+def _source(path: Path, form: str, schema: str = "id STRING", **options: str) -> Source:
+    return Source("s", str(path), form, schema, options, None, {}, 3, 60)
 
 
 def _loaded(spark: SparkSession, source: Source) -> tuple[list[str], tuple[DamagedFile, ...]]:
-    def load(landing: Landing) -> tuple[list[str], tuple[DamagedFile, ...]]:
+    landing = Landing(spark)
+
+    def work() -> list[str]:
         frame = landing.read(source, [DAY])
-        ids = [row["fields"]["id"] for row in frame.collect()] if frame else []
-        return sorted(ids), landing.left_out
+        return sorted(row["fields"]["id"] for row in frame.collect()) if frame else []
 
-    return load_landing(spark, load)
+    return landing.load(work), landing.left_out
 
 
+def _flipped(content: bytes) -> bytes:
+    """A CRC that does not fit."""
+    return content[:-8] + bytes([content[-8] ^ 1]) + content[-7:]
+
+
+@pytest.mark.parametrize("schema", ["id STRING", ""])
 @pytest.mark.parametrize("damaged", ["half", "text", "stub"])
-def test_a_half_written_parquet_file_is_left_out(spark: SparkSession, tmp_path: Path, damaged: str) -> None:
+def test_a_half_written_parquet_file_is_left_out(
+    spark: SparkSession, tmp_path: Path, damaged: str, schema: str
+) -> None:
     folder = tmp_path / str(DAY)
     folder.mkdir()
-    pq.write_table(pa.table({"id": ["a", "b"]}), folder / "whole.parquet")
-    whole = (folder / "whole.parquet").read_bytes()
+    pq.write_table(pa.table({"id": ["a", "b"]}), folder / "the whole.parquet")
+    whole = (folder / "the whole.parquet").read_bytes()
     content = {"half": whole[: len(whole) // 2], "text": b"a,b,c\n" * 100, "stub": b"PAR1"}[damaged]
     (folder / "a file.parquet").write_bytes(content)
-    ids, left_out = _loaded(spark, _source(tmp_path, "parquet"))
+    ids, left_out = _loaded(spark, _source(tmp_path / "{day}" / "*", "parquet", schema))
     assert ids == ["a", "b"]
-    assert [(file.source, file.path.rpartition("/")[2], file.ingest_day) for file in left_out] == [
-        ("s", "a%20file.parquet", DAY)
-    ]
+    assert left_out == (DamagedFile("s", f"file:{folder}/a%20file.parquet", DAY),)
 
 
-def test_several_truncated_csv_files_are_left_out(spark: SparkSession, tmp_path: Path) -> None:
+def test_damaged_gzip_files_are_left_out_wherever_they_lie(spark: SparkSession, tmp_path: Path) -> None:
+    """Also where names hold what globs are made of."""
     folder = tmp_path / str(DAY)
-    folder.mkdir()
     rows = gzip.compress("\n".join(["id", *map(str, range(3000))]).encode())
-    (folder / "whole.csv.gz").write_bytes(rows)
-    for name in ("b.csv.gz", "c.csv.gz"):
-        (folder / name).write_bytes(rows[:-200])
-    ids, left_out = _loaded(spark, _source(tmp_path, "csv", header="true"))
-    assert [file.path.rpartition("/")[2] for file in left_out] == ["b.csv.gz", "c.csv.gz"]
-    assert len(ids) == 3000
+    contents = {
+        "hour=11/whole.csv.gz": rows,
+        "hour=11/truncated[1].csv.gz": rows[:-200],
+        "hour=12/flipped.csv.gz": _flipped(rows),
+        "hour=12/no gzip.csv.gz": b"id\n1\n",
+        "hour=12/whole[2].csv.gz": rows,
+    }
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    ids, left_out = _loaded(spark, _source(tmp_path / "{day}/*/*", "csv", header="true"))
+    assert [file.path.removeprefix(f"file:{folder}/") for file in left_out] == [
+        "hour=11/truncated%5B1%5D.csv.gz",
+        "hour=12/flipped.csv.gz",
+        "hour=12/no%20gzip.csv.gz",
+    ]
+    assert len(ids) == 6000
 
 
-def test_what_is_no_damage_is_raised_at_once(spark: SparkSession) -> None:
-    load = Mock(side_effect=AnalysisException("column x cannot be resolved"))
-    with pytest.raises(AnalysisException):
-        load_landing(spark, load)
-    load.assert_called_once()
-
-
-def test_a_file_of_another_table_that_is_damaged_is_no_landing_file(
+def test_a_day_of_damaged_files_alone_is_refused_also_within_a_range(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    """It is not left out, and the second failure on it is raised."""
+    days = [DAY, date(2026, 3, 3)]
+    for day, content in zip(days, (gzip.compress(b"a\n"), b"no gzip"), strict=True):
+        (tmp_path / str(day)).mkdir()
+        (tmp_path / str(day) / "x.json.gz").write_bytes(content)
+    landing, source = Landing(spark), _source(tmp_path / "{day}" / "*", "json")
+    with pytest.raises(InputError, match="only damaged files for 2026-03-03"):
+        landing.load(lambda: landing.require(source, days).collect())
+
+
+def test_files_of_another_type_than_declared_are_not_damaged(spark: SparkSession, tmp_path: Path) -> None:
+    folder = tmp_path / str(DAY)
+    folder.mkdir()
+    pq.write_table(pa.table({"id": [1.5]}), folder / "drifted.parquet")
+    with pytest.raises(Exception, match=r"drifted\.parquet"):
+        _loaded(spark, _source(tmp_path / "{day}" / "*", "parquet", "id INT"))
+
+
+def test_a_damaged_file_of_a_table_is_raised(spark: SparkSession, tmp_path: Path) -> None:
+    """It is no landing file, so that leaving it out does not help."""
     (tmp_path / "table.parquet").write_bytes(b"no Parquet, however long it is")
-    load = Mock(side_effect=lambda _: spark.read.schema("id STRING").parquet(str(tmp_path)).collect())
+    tries = []
+
+    def work() -> None:
+        tries.append(spark.read.schema("id STRING").parquet(str(tmp_path)).collect)
+        tries[-1]()
+
     with pytest.raises(Exception, match=r"table\.parquet"):
-        load_landing(spark, load)
-    assert load.call_count == 2
+        Landing(spark).load(work)
+    assert len(tries) == 2

@@ -75,7 +75,9 @@ def test_rows_of_python_become_a_frame_of_the_declared_types(tables: Tables) -> 
     assert tables.frame("moments", []).collect() == []
 
 
-@pytest.mark.parametrize(("column", "value"), [("n_households", 1.5), ("arms", "control"), ("epoch", "1st")])
+@pytest.mark.parametrize(
+    ("column", "value"), [("n_households", 1.5), ("arms", "control"), ("epoch", "1"), ("segment", 1)]
+)
 def test_a_value_of_another_type_is_refused_not_bent(tables: Tables, column: str, value: object) -> None:
     row = {**dict.fromkeys(tables.declared["moments"].columns), column: value}
     with pytest.raises(pa.ArrowException):
