@@ -115,7 +115,8 @@ class Landing:
                     f"source '{source.name}' has no files for {day} at {source.path_on(day)}; "
                     "wait for them to land, or correct `path` in sources.yml"
                 )
-            if found and self._damaged and self._damaged.issuperset(self._files(found)):
+            files = self._files(found) if self._damaged else []
+            if files and self._damaged.issuperset(files):
                 raise InputError(
                     f"source '{source.name}' has only damaged files for {day} at {source.path_on(day)}; "
                     "land them again"
