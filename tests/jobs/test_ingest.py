@@ -145,20 +145,8 @@ def test_exposures_merge_once_and_take_household_and_tenure_from_the_profile(
     assert (content("exposures"), content("events_quarantine")) == before
 
 
-def test_the_quarantine_of_events_and_of_exposures_do_not_replace_each_other(
-    tables: Tables, tmp_path: Path
-) -> None:
-    land_events(tmp_path, MARCH_2, "{")
-    land_exposures(tmp_path, MARCH_2, "{")
-    for _ in range(2):
-        ingest_exposures(tables, on(MARCH_2))
-        ingest_events(tables, on(MARCH_2))
-    sources = sorted(row["source"] for row in tables.read("events_quarantine").collect())
-    assert sources == ["events.playback", "exposures.homepage"]
-
-
 def test_both_kinds_quarantined_beside_each_other_are_there(tables: Tables, tmp_path: Path) -> None:
-    """As run_day does: they share the partition of their day."""
+    """As run_day does: they share the partition of their day, and do not replace each other."""
     land_events(tmp_path, MARCH_2, "{")
     land_exposures(tmp_path, MARCH_2, "{")
     for _ in range(2):
