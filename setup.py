@@ -11,6 +11,7 @@ STATISTICS = [
     "pyarrow>=18",
     "threadpoolctl>=3.5",
     "PyYAML>=6.0.2,<7",
+    "sqlglot>=30.30,<31",
 ]
 SPARK = ["pyspark==4.2.0", "delta-spark==4.4.0", "great-expectations==1.24.1"]
 READOUT = ["deltalake>=1.2,<2", "Jinja2>=3.1,<4", "matplotlib>=3.9,<4", "mlflow>=3.1,<4"]

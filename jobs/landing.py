@@ -14,9 +14,9 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
-from metrics.configuration.sources import Source
+from metrics.configuration.sources import CORRUPT, Source
 from metrics.errors import InputError
-from metrics.rollup.landing import CORRUPT, row_counts
+from metrics.rollup.landing import row_counts
 
 Loaded = TypeVar("Loaded")
 log = logging.getLogger("watchlift.landing")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from metrics.configuration.yaml import Section, raise_faults, read_section
+from metrics.configuration.yaml import Section, raise_faults, read_section, shown
 
 MEASURE_KINDS = ("sum", "any", "histogram")
 METRIC_KINDS = ("mean", "ratio", "proportion", "retention", "quantile")
@@ -14,7 +14,7 @@ RESERVED = {
     *("day", "experiment_id", "epoch", "analysis_day", "profile_id", "household_id", "arm", "stratum"),
     *("tenure_band", "device", "region", "exposed_at", "exposure_day", "tenure_days", "n_arms"),
 }
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -115,26 +115,37 @@ def _measure(name: str, section: Section) -> Measure:
     _check_name(name, section)
     measure = Measure(
         name=name,
-        sql=section.take("sql", str) or "",
+        sql=section.text("sql"),
         kind=section.choice("kind", MEASURE_KINDS, "sum"),
         description=section.take("description", str, ""),
     )
+    if measure.sql.strip():
+        _check_sql(measure, section)
     section.finish()
     return measure
+
+
+def _check_sql(measure: Measure, section: Section) -> None:
+    # Imported here: the tables' columns follow from the catalogue, and a file of units has no SQL to parse.
+    from metrics.configuration.sql import expression_faults
+    from metrics.schemas import EVENT_COLUMNS
+
+    for fault in expression_faults(measure.sql, EVENT_COLUMNS, aggregate=measure.kind != "histogram"):
+        section.fault("sql", fault)
 
 
 def _metric(name: str, section: Section, measures: Mapping[str, Measure]) -> Metric:
     _check_name(name, section)
     kind = section.choice("kind", METRIC_KINDS)
     is_ratio = kind == "ratio"
-    day = _return_day(section) if kind == "retention" else None
-    measure = None if is_ratio else section.take("measure", str)
+    day = section.days("day") if kind == "retention" else None
+    measure = None if is_ratio else section.text("measure")
     metric = Metric(
         name=name,
         kind=kind,
         measure=measure,
-        numerator=section.take("numerator", str) if is_ratio else None,
-        denominator=section.take("denominator", str) if is_ratio else None,
+        numerator=section.text("numerator") if is_ratio else None,
+        denominator=section.text("denominator") if is_ratio else None,
         window=_window(section) if day is None else day + 1,
         winsorize=read_winsorize(section),
         unit=section.take("unit", str, ""),
@@ -151,21 +162,12 @@ def _metric(name: str, section: Section, measures: Mapping[str, Measure]) -> Met
 
 
 def _window(section: Section) -> int | None:
+    if isinstance(section.values.get("window"), int):
+        return section.days("window")
     window = section.take("window", (int, str))
-    if window == "to_date":
-        return None
-    if isinstance(window, int) and window >= 1:
-        return window
-    if window is not None:
-        section.fault("window", f"is {window!r}; expected a number of days from 1, or to_date")
+    if window not in ("to_date", None):
+        section.fault("window", f"is {shown(window)}; expected a number of days from 1, or to_date")
     return None
-
-
-def _return_day(section: Section) -> int:
-    day = section.take("day", int)
-    if day is not None and day < 1:
-        section.fault("day", f"is {day}; expected days after the exposure day, from 1")
-    return day or 1
 
 
 def read_winsorize(section: Section) -> tuple[float, ...]:
@@ -179,7 +181,7 @@ def read_winsorize(section: Section) -> tuple[float, ...]:
     if not numbers or not all(low < q < high for q, (low, high) in zip(quantiles, ranges, strict=True)):
         section.fault(
             "winsorize",
-            f"is {given}; expected a quantile between 0.5 and 1, such as 0.995, or two as [0.005, 0.995]",
+            f"is {shown(given)}; expected a quantile between 0.5 and 1, such as 0.995, or two as [0.005, 0.995]",
         )
         return ()
     return tuple(map(float, quantiles))
@@ -191,14 +193,16 @@ def read_quantile(section: Section) -> float:
         section.fault("winsorize", "changes nothing about a quantile; leave it out")
     quantile = section.take("quantile", float)
     if quantile is not None and not 0 < quantile < 1:
-        section.fault("quantile", f"is {quantile}; expected between 0 and 1, such as 0.5 for the median")
+        section.fault(
+            "quantile", f"is {shown(quantile)}; expected between 0 and 1, such as 0.5 for the median"
+        )
     return float(quantile or 0.5)
 
 
 def _check_metric(metric: Metric, section: Section, measures: Mapping[str, Measure]) -> None:
     for name in metric.measures:
         if name not in measures:
-            section.fault("", f"uses measure '{name}', which is not under measures; add it there")
+            section.fault("", f"uses measure {shown(name)}, which is not under measures; add it there")
         elif metric.is_share and measures[name].kind != "any":
             section.fault(
                 "measure", f"'{name}' is of kind {measures[name].kind}; a {metric.kind} needs kind any"

@@ -2,12 +2,10 @@
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from metrics.configuration.catalogue import Catalogue, Metric
-from metrics.configuration.yaml import Section
+from metrics.configuration.yaml import Section, shown
 
-N = TypeVar("N", int, float)
 VCOVS = ("auto", "cr1s", "cr2", "hc2")
 
 
@@ -76,15 +74,15 @@ def read_roles(section: Section, known: Container[str], home: str) -> Roles:
     seen: set[str] = set()
     for name in (*roles.primary, *roles.secondary, *margins):
         if name not in known:
-            section.fault("", f"metric '{name}' is not in {home}; add it there or correct the name")
+            section.fault("", f"metric {shown(name)} is not in {home}; add it there or correct the name")
         if name in seen:
-            section.fault("", f"metric '{name}' has two roles; keep one")
+            section.fault("", f"metric {shown(name)} has two roles; keep one")
         seen.add(name)
     return roles
 
 
 def _margin(section: Section) -> float:
-    margin = positive(section, "margin", float)
+    margin = positive(section, "margin")
     section.finish()
     return margin
 
@@ -93,8 +91,11 @@ def read_arms(top: Section, names_are_data: bool = False) -> dict[str, float]:
     """Planned shares by arm. An arm's name is part of SQL and of folders unless it only stands in a user's file."""
     section = top.section("arms")
     shares = {name: share(section, name) for name in section.values}
-    for name in () if names_are_data else shares:
-        section.check_name(name, name)
+    for name in shares:
+        if not names_are_data:
+            section.check_name(name, name)
+        elif not name.strip():
+            section.fault("", "has an arm without a name; give it one")
     if len(shares) < 2:
         top.fault("arms", f"names {len(shares)}; an experiment has a control and at least one more arm")
     elif abs(sum(shares.values()) - 1) > 1e-9:
@@ -117,8 +118,8 @@ def share(section: Section, key: str, default: float | None = None) -> float:
     return float(value or 0.5)
 
 
-def positive(section: Section, key: str, kind: type[N], default: N | None = None) -> N:
-    value: N | None = section.take(key, kind) if default is None else section.take(key, kind, default)
+def positive(section: Section, key: str, default: float | None = None) -> float:
+    value = section.take(key, float) if default is None else section.take(key, float, default)
     if value is not None and value <= 0:
         section.fault(key, f"is {value}; expected more than 0")
-    return kind(value or 1)
+    return float(value or 1)

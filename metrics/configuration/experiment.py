@@ -15,13 +15,14 @@ from metrics.configuration.design import (
     read_roles,
     share,
 )
-from metrics.configuration.yaml import Section, raise_faults, read_section
+from metrics.configuration.yaml import Section, raise_faults, read_section, shown
 from metrics.sequential.spending import EXPECTED, known_spending
 
 SEGMENT_COLUMNS = ("tenure_band", "device", "region")
 ATTRIBUTES = ("tenure_days", "device", "region")
 STANDING_SEGMENT = "tenure_band"
 NEW_PROFILE_DAYS = 30
+_FIRST_START, _LAST_START = date(2000, 1, 1), date(2199, 12, 31)
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,10 @@ def load_experiment(path: Path, catalogue: Catalogue) -> Experiment:
         unit=top.choice("unit", ("profile_id",), "profile_id"),
         cluster=top.choice("cluster", ("household_id",), "household_id"),
         randomized_by=top.choice("randomized_by", ("unit", "cluster", "none"), "unit"),
-        layer=top.take("layer", str, path.stem),
+        layer=top.name("layer", path.stem),
         arms=read_arms(top),
-        start=top.take("start", date),
-        enrollment_days=positive(top, "enrollment_days", int, 14),
+        start=_start(top),
+        enrollment_days=top.days("enrollment_days", 14),
         strata=_columns(top, "strata", SEGMENT_COLUMNS),
         covariates=covariates,
         primary=metrics.primary,
@@ -116,11 +117,11 @@ def load_experiment(path: Path, catalogue: Catalogue) -> Experiment:
         segments=_columns(top, "segments", SEGMENT_COLUMNS),
         alpha=share(design, "alpha", 0.05),
         power=share(design, "power", 0.8),
-        mde_relative=positive(design, "mde_relative", float, 0.01),
+        mde_relative=positive(design, "mde_relative", 0.01),
         spending=_spending(sequential),
         looks=sequential.choice("looks", ("daily",), "daily"),
         stages=_stages(rollout),
-        min_days=positive(rollout, "min_days", int, 1),
+        min_days=rollout.days("min_days", 1),
         vcov=top.choice("vcov", VCOVS, "auto"),
         spec_hash=hashlib.sha256(path.read_bytes()).hexdigest()[:16],
     )
@@ -136,13 +137,13 @@ def _covariates(top: Section, catalogue: Catalogue) -> Covariates | None:
         return None
     section = top.section("covariates")
     covariates = Covariates(
-        days=positive(section, "days", int, 14),
+        days=section.days("days", 14),
         measures=section.texts("measures", []),
         attributes=_columns(section, "attributes", ATTRIBUTES),
     )
     for name in covariates.measures:
         if name not in catalogue.measures:
-            section.fault("measures", f"'{name}' is not a measure of metrics.yml; add it there")
+            section.fault("measures", f"{shown(name)} is not a measure of metrics.yml; add it there")
         elif name in catalogue.histograms:
             section.fault(
                 "measures", f"'{name}' is a histogram; a covariate needs a measure that is a number"
@@ -151,18 +152,26 @@ def _covariates(top: Section, catalogue: Catalogue) -> Covariates | None:
     return covariates if covariates.columns else None
 
 
+def _start(top: Section) -> date:
+    start: date | None = top.take("start", date)
+    if start and not _FIRST_START <= start <= _LAST_START:
+        top.fault("start", f"is {start}; expected a day from {_FIRST_START} to {_LAST_START}")
+        start = None
+    return start or _FIRST_START
+
+
 def _spending(sequential: Section) -> str:
     name: str = sequential.take("spending", str, "pocock")
     if known_spending(name) is None:
-        sequential.fault("spending", f"is '{name}'; expected one of {EXPECTED}")
+        sequential.fault("spending", f"is {shown(name)}; expected one of {EXPECTED}")
     return name
 
 
 def _stages(rollout: Section) -> tuple[float, ...]:
     stages = tuple(rollout.take("stages", list, [1.0]))
-    numbers = all(isinstance(stage, int | float) and 0 < stage <= 1 for stage in stages)
+    numbers = all(type(stage) in (int, float) and 0 < stage <= 1 for stage in stages)
     if not stages or not numbers or list(stages) != sorted(set(stages)):
-        rollout.fault("stages", f"is {list(stages)}; expected rising shares in (0, 1]")
+        rollout.fault("stages", f"is {shown(list(stages))}; expected rising shares in (0, 1]")
     return stages
 
 
@@ -170,5 +179,5 @@ def _columns(section: Section, key: str, options: tuple[str, ...]) -> tuple[str,
     names = section.texts(key, [])
     for name in names:
         if name not in options:
-            section.fault(key, f"'{name}' is not known at exposure; expected among {', '.join(options)}")
+            section.fault(key, f"{shown(name)} is not known at exposure; expected among {', '.join(options)}")
     return names

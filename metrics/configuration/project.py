@@ -2,14 +2,17 @@
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from metrics.configuration.catalogue import Catalogue, load_catalogue
 from metrics.configuration.experiment import Experiment, load_experiments
 from metrics.configuration.sources import Sources, load_sources
-from metrics.configuration.yaml import raise_faults, read_section
-from metrics.errors import InputError
+from metrics.configuration.yaml import Section, raise_faults, read_section, shown
+from metrics.errors import ConfigurationError, InputError
+
+_SQL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -72,27 +75,37 @@ def resolve_data_dir(conf_dir: Path, data_dir: Path | None) -> Path:
 
 def load_location(path: Path, data_dir: Path) -> TableLocation:
     top = read_section(path)
-    root = top.take("root", str, None)
-    catalog, schema = top.take("catalog", str, None), top.take("schema", str, None)
-    if (root is None) == (catalog is None) or (catalog is None) != (schema is None):
-        top.fault("", "give either root, or catalog and schema")
+    root = top.place("root", {"data_dir": str(data_dir)}, None)
+    catalog, schema = _sql_name(top, "catalog"), _sql_name(top, "schema")
+    given = [key for key in ("root", "catalog", "schema") if key in top.values]
+    if not given:
+        top.fault("root", "is missing; add it, or catalog and schema")
+    elif given not in (["root"], ["catalog", "schema"]):
+        top.fault("", f"gives {' and '.join(given)}; give either root, or catalog and schema")
     top.finish()
     raise_faults(top)
-    if root is None:
+    if not root:
         return TableLocation(None, f"{catalog}.{schema}")
-    root = root.replace("{data_dir}", str(data_dir))
     return TableLocation(root if "://" in root else str(path.parent / root), None)
+
+
+def _sql_name(top: Section, key: str) -> str:
+    """A name as it stands in SQL without quotes."""
+    name = top.text(key, None)
+    if name and not _SQL_NAME.fullmatch(name):
+        top.fault(key, f"is {shown(name)}; expected letters, digits and underscores, a letter first")
+    return name
 
 
 def _refuse_twins(experiments: tuple[Experiment, ...]) -> None:
     ids = [experiment.id for experiment in experiments]
-    for experiment_id in ids:
+    for experiment_id in dict.fromkeys(ids):
         if ids.count(experiment_id) > 1:
-            raise InputError(f"experiment id '{experiment_id}' is used by two files; rename one")
+            raise ConfigurationError([f"experiments: id: '{experiment_id}' is used by two files; rename one"])
 
 
 def _hash_of(conf_dir: Path) -> str:
     digest = hashlib.sha256()
-    for path in sorted(conf_dir.rglob("*.yml")):
+    for path in sorted(filter(Path.is_file, conf_dir.rglob("*.yml"))):
         digest.update(path.relative_to(conf_dir).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]

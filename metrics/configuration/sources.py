@@ -5,10 +5,16 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from metrics.configuration.sql import SqlFault, expression_faults, schema_columns
 from metrics.configuration.yaml import Section, raise_faults, read_section
 from metrics.schemas import EVENT_COLUMNS, EXPOSURE_COLUMNS, PROFILE_COLUMNS
 
 FORMATS = ("json", "csv", "parquet")
+# What every raw row gets beside its own columns.
+CORRUPT = "_corrupt"
+PROVENANCE = ("ingest_day", "source_file", "row", "raw")
+# Options of Spark's readers that would lose rows, or read other files than `path`.
+_OWN_OPTIONS = ("mode", "columnnameofcorruptrecord", "path", "paths", "schema")
 _REQUIRED = {
     "events": ("event_id", "event_ts", "profile_id", "event_type"),
     "exposures": ("experiment_id", "profile_id", "exposed_at", "arm"),
@@ -76,32 +82,68 @@ def _sources(top: Section, kind: str, path: Path, data_dir: Path) -> tuple[Sourc
 def _source(name: str, section: Section, kind: str, folder: Path, data_dir: Path) -> Source:
     section.check_name("", name)
     file_format = section.choice("format", FORMATS)
-    where = (section.take("path", str) or "").replace("{data_dir}", str(data_dir))
+    where = section.place("path", {"data_dir": str(data_dir), "day": "{day}"})
+    schema = section.text("schema", "") if file_format == "parquet" else section.text("schema")
+    raw = _raw_columns(section, schema) if schema.strip() else None
     source = Source(
         name=name,
         path=where if "://" in where else str(folder / where),
         format=file_format,
-        schema=section.take("schema", str, "") if file_format == "parquet" else section.take("schema", str),
-        options={key: str(value) for key, value in section.take("options", dict, {}).items()},
-        where=section.take("where", str, None),
-        columns=_columns(section.section("columns"), kind),
-        max_days_late=section.take("max_days_late", int, 3),
+        schema=schema,
+        options=_options(section.section("options", {})),
+        where=_where(section, raw),
+        columns=_columns(section.section("columns"), kind, raw),
+        max_days_late=section.days("max_days_late", 3, least=0),
         max_minutes_ahead=section.take("max_minutes_ahead", int, 10),
         min_daily_rows=section.take("min_daily_rows", int, 1),
     )
-    if source.max_minutes_ahead > 1440:
-        section.fault("max_minutes_ahead", f"is {source.max_minutes_ahead}; give at most 1440, a day")
+    if not 0 <= source.max_minutes_ahead <= 1440:
+        section.fault("max_minutes_ahead", f"is {source.max_minutes_ahead}; give 0 to 1440, a day")
+    if source.min_daily_rows < 0:
+        section.fault("min_daily_rows", f"is {source.min_daily_rows}; give 0 or more")
     section.finish()
     return source
 
 
-def _columns(section: Section, kind: str) -> dict[str, str]:
+def _raw_columns(section: Section, schema: str) -> dict[str, str] | None:
+    """The raw columns and their types; None where the schema is none."""
+    try:
+        columns = schema_columns(schema)
+    except SqlFault as fault:
+        section.fault("schema", str(fault))
+        return None
+    for name in columns:
+        if name.lower() in (*PROVENANCE, CORRUPT):
+            section.fault("schema", f"names a column '{name}', which every row gets; give it another name")
+    return columns
+
+
+def _options(section: Section) -> dict[str, str]:
+    """Options of Spark's reader, whose values are texts."""
+    for key in section.values:
+        if key.lower() in _OWN_OPTIONS:
+            section.fault(key, "is not for a source to set; take it out")
+    values = {key: section.take(key, (str, bool, int, float)) for key in section.values}
+    return {key: str(value) for key, value in values.items()}
+
+
+def _where(section: Section, raw: Mapping[str, str] | None) -> str | None:
+    where = section.text("where", None) or None
+    for fault in expression_faults(where, raw, aggregate=False) if where else ():
+        section.fault("where", fault)
+    return where
+
+
+def _columns(section: Section, kind: str, raw: Mapping[str, str] | None) -> dict[str, str]:
     for name in _REQUIRED[kind]:
         if name not in section.values:
             section.fault(name, "is missing; give its SQL expression over the raw columns")
     columns = {
         name: str(section.take(name, (str, int, float))) for name in _OPTIONAL[kind] if name in section.values
     }
+    for name, sql in columns.items():
+        for fault in expression_faults(sql, raw, aggregate=False):
+            section.fault(name, fault)
     section.known.update(_OPTIONAL[kind])
     section.finish()
     return columns

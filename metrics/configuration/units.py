@@ -16,7 +16,7 @@ from metrics.configuration.design import (
     read_roles,
     share,
 )
-from metrics.configuration.yaml import Section, raise_faults, read_section
+from metrics.configuration.yaml import Section, plain, raise_faults, read_section, shown
 
 FORMATS = ("csv", "parquet", "delta")
 KINDS = ("mean", "ratio", "proportion", "retention", "quantile")
@@ -85,7 +85,7 @@ def load_unit_experiment(path: Path) -> UnitExperiment:
         segments=top.texts("segments", []),
         alpha=share(design_block, "alpha", 0.05),
         power=share(design_block, "power", 0.8),
-        mde_relative=positive(design_block, "mde_relative", float, 0.01),
+        mde_relative=positive(design_block, "mde_relative", 0.01),
         # Without clusters each unit is its own, whose exact correction is HC2.
         vcov="hc2" if vcov == "auto" and not file.cluster else vcov,
         spec_hash=hashlib.sha256(path.read_bytes()).hexdigest()[:16],
@@ -106,26 +106,37 @@ def _refuse_collisions(top: Section, design: Design, metrics: Iterable[Metric]) 
     if design.strata == ("stratum",) or "stratum" not in texts:
         texts.pop("stratum", None)
     covariates = dict.fromkeys(name for metric in metrics for name in metric.covariates)
+    home = "source.columns"
     named = [
-        *((name, "a segment or stratum") for name in texts),
-        *((name, f"the covariate {raw_name(name)}") for name in covariates),
-        *((name, f"metric {metric.name}") for metric in metrics for name in metric.outcome_columns),
+        *(
+            (name, "a segment or stratum", "strata" if name in design.strata else "segments")
+            for name in texts
+        ),
+        *((name, f"the covariate {plain(raw_name(name))}", home) for name in covariates),
+        *(
+            (name, f"metric {plain(metric.name)}", f"{home}.{metric.name}")
+            for metric in metrics
+            for name in metric.outcome_columns
+        ),
     ]
-    for name, meaning in named:
+    for name, meaning, key in named:
         if other := taken.get(name.lower()):
-            top.fault("", f"'{name}' is both {other} and {meaning}; rename the metric, and give its `column`")
+            remedy = (
+                "rename the metric, and give its `column`" if "metric" in meaning else "rename the column"
+            )
+            top.fault(key, f"{shown(name)} is both {other} and {meaning}; {remedy}")
         taken[name.lower()] = meaning
 
 
 def _file(source: Section, folder: Path, outcomes: Mapping[str, str]) -> UnitFile:
-    where = source.take("path", str) or ""
+    where = source.place("path", {})
     path = where if "://" in where else str(folder / where)
     return UnitFile(
         path=path,
         format=source.choice("format", FORMATS, _guessed_format(path)),
-        unit=source.take("unit", str) or "",
-        cluster=source.take("cluster", str, None),
-        arm=source.take("arm", str) or "",
+        unit=source.text("unit"),
+        cluster=source.text("cluster", None) or None,
+        arm=source.text("arm"),
         outcomes=outcomes,
     )
 
@@ -148,8 +159,8 @@ def _columns(section: Section) -> tuple[dict[str, Metric], dict[str, str]]:
             )
         metric = _metric(name, part)
         keys = ("numerator", "denominator") if metric.kind == "ratio" else ("column",)
-        raw = [part.take(key, str) if key != "column" else part.take(key, str, name) for key in keys]
-        outcomes.update(zip(metric.outcome_columns, (column or "" for column in raw), strict=True))
+        raw = [part.text(key) if key != "column" else part.text(key, name) for key in keys]
+        outcomes.update(zip(metric.outcome_columns, raw, strict=True))
         metrics[name] = metric
         part.finish()
     if not metrics:

@@ -7,10 +7,7 @@ from operator import or_
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from metrics.configuration.sources import Source
-
-CORRUPT = "_corrupt"
-PROVENANCE = ("ingest_day", "source_file", "row", "raw")
+from metrics.configuration.sources import CORRUPT, PROVENANCE, Source
 
 
 def canonical(raw: DataFrame, source: Source, columns: Mapping[str, str]) -> DataFrame:

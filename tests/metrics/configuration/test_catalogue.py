@@ -92,7 +92,7 @@ def test_retention_quantiles_and_both_tails(tmp_path: Path) -> None:
     for old, new, says in (
         ("winsorize: 0.99", "winsorize: [0.99, 0.01]", "winsorize: is [0.99, 0.01]; expected a quantile"),
         ("winsorize: 0.99", "winsorize: []", "winsorize: is []; expected a quantile"),
-        ("day: 7", "day: 0", "day: is 0; expected days after the exposure day"),
+        ("day: 7", "day: 0", "day: is 0; expected days from 1 to 3,650"),
         ("measure: active", "measure: plays", "a retention needs kind any"),
         ("quantile: 0.5", "quantile: 50", "quantile: is 50; expected between 0 and 1"),
         ("quantile: 0.5", "quantile: 0.5, winsorize: 0.9", "winsorize: changes nothing about a quantile"),

@@ -68,7 +68,7 @@ def test_the_hash_follows_the_file(tmp_path: Path, catalogue: Catalogue) -> None
         ("alpha: 0.05", "alpha: 5", "design.alpha: is 5; expected between 0 and 1"),
         ("[0.01, 0.05, 0.2, 0.5]", "[0.5, 0.2]", "rollout.stages: is [0.5, 0.2]; expected rising shares"),
         ("layer: homepage", "layer: homepage\nlayer: other", "key 'layer' is given twice"),
-        ("enrollment_days: 14", "enrollment_days: 0", "enrollment_days: is 0; expected more than 0"),
+        ("enrollment_days: 14", "enrollment_days: 0", "enrollment_days: is 0; expected days from 1 to 3,650"),
         ("start: 2026-03-02\n", "", "start: is missing; add it"),
     ],
 )

@@ -51,7 +51,9 @@ def test_a_project_without_events_is_refused(conf: Path) -> None:
 
 def test_two_files_may_not_share_an_experiment_id(conf: Path) -> None:
     shutil.copy(conf / "experiments" / "homepage_ranking.yml", conf / "experiments" / "copy.yml")
-    with pytest.raises(InputError, match="experiment id 'homepage_ranking' is used by two files"):
+    with pytest.raises(
+        ConfigurationError, match="experiments: id: 'homepage_ranking' is used by two files; rename"
+    ):
         load_project(conf)
 
 
