@@ -15,7 +15,8 @@ from metrics.configuration.design import (
     read_roles,
     share,
 )
-from metrics.configuration.yaml import Section, raise_faults, read_section, shown
+from metrics.configuration.yaml import Section, plain, raise_faults, read_section, shown
+from metrics.errors import ConfigurationError
 from metrics.sequential.spending import EXPECTED, known_spending
 
 SEGMENT_COLUMNS = ("tenure_band", "device", "region")
@@ -83,7 +84,14 @@ class Experiment(Design):
 
 def load_experiments(folder: Path, catalogue: Catalogue) -> tuple[Experiment, ...]:
     """Every experiment file of the folder, by name. Raises ConfigurationError."""
-    return tuple(load_experiment(path, catalogue) for path in sorted(folder.glob("*.yml")))
+    paths = sorted(folder.glob("*.yml"))
+    experiments = tuple(load_experiment(path, catalogue) for path in paths)
+    homes: dict[str, str] = {}
+    for path, experiment in zip(paths, experiments, strict=True):
+        home = plain(path.name)
+        if (first := homes.setdefault(experiment.id, home)) != home:
+            raise ConfigurationError([f"{home}: id: '{experiment.id}' is that of {first}, too; rename one"])
+    return experiments
 
 
 def load_experiment(path: Path, catalogue: Catalogue) -> Experiment:

@@ -10,7 +10,7 @@ from metrics.configuration.catalogue import Catalogue, load_catalogue
 from metrics.configuration.experiment import Experiment, load_experiments
 from metrics.configuration.sources import Sources, load_sources
 from metrics.configuration.yaml import Section, raise_faults, read_section, shown
-from metrics.errors import ConfigurationError, InputError
+from metrics.errors import InputError
 
 _SQL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 
@@ -55,7 +55,6 @@ def load_project(conf_dir: Path, data_dir: Path | None = None) -> Project:
     data = resolve_data_dir(conf_dir, data_dir)
     catalogue = load_catalogue(conf_dir / "metrics.yml")
     experiments = load_experiments(conf_dir / "experiments", catalogue)
-    _refuse_twins(experiments)
     return Project(
         conf_dir=conf_dir,
         data_dir=data,
@@ -95,13 +94,6 @@ def _sql_name(top: Section, key: str) -> str:
     if name and not _SQL_NAME.fullmatch(name):
         top.fault(key, f"is {shown(name)}; expected letters, digits and underscores, a letter first")
     return name
-
-
-def _refuse_twins(experiments: tuple[Experiment, ...]) -> None:
-    ids = [experiment.id for experiment in experiments]
-    for experiment_id in dict.fromkeys(ids):
-        if ids.count(experiment_id) > 1:
-            raise ConfigurationError([f"experiments: id: '{experiment_id}' is used by two files; rename one"])
 
 
 def _hash_of(conf_dir: Path) -> str:

@@ -147,8 +147,8 @@ def _parsed(text: str, framed: str, kind: type[exp.Expr], what: str) -> exp.Expr
         one.token_type == TokenType.L_PAREN and two.token_type in _QUERIES for one, two in pairwise(tokens)
     ):
         raise SqlFault(_READS_TABLE)
-    (tree,) = trees
-    if tree is None:
+    tree = trees[0] if len(trees) == 1 else None
+    if tree is None or any(token.token_type == TokenType.SEMICOLON for token in tokens):
         raise SqlFault(f"{shown(text)} is not {what}; correct it")
     return tree
 

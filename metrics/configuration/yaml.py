@@ -159,14 +159,14 @@ class Section:
     def place(self, key: str, known: Mapping[str, str], default: Any = _REQUIRED) -> str:
         """A path or glob, with the {placeholders} that are `known` filled in."""
         place = self.text(key, default)
-        if not place.isprintable() or "`" in place:
-            self.fault(key, f"is {shown(place)}; expected a path without backticks and line breaks")
         for name in _PLACEHOLDER.findall(place):
             if name not in known:
                 names = " or ".join(f"{{{each}}}" for each in known) or "none"
                 self.fault(key, f"has the placeholder {{{shown(name)[1:-1]}}}; expected {names}")
         for name, value in known.items():
             place = place.replace(f"{{{name}}}", value)
+        if not place.isprintable() or "`" in place:
+            self.fault(key, f"is {shown(place)}; expected a path without backticks and line breaks")
         return place
 
     def texts(self, key: str, default: Any = _REQUIRED) -> tuple[str, ...]:

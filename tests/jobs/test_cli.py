@@ -93,7 +93,7 @@ def test_validate_refuses_two_experiments_of_one_id(
 ) -> None:
     (tmp_path / "conf" / "experiments" / "twin.yml").write_text(EXPERIMENT)
     assert main(["validate", *folders]) == 2
-    assert "experiment id 'homepage' is used by two files" in capsys.readouterr().out
+    assert "twin.yml: id: 'homepage' is that of homepage.yml, too; rename one" in capsys.readouterr().out
 
 
 def test_buckets_of_a_salt_have_no_arm(capsys: pytest.CaptureFixture[str]) -> None:

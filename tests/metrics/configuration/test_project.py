@@ -52,7 +52,8 @@ def test_a_project_without_events_is_refused(conf: Path) -> None:
 def test_two_files_may_not_share_an_experiment_id(conf: Path) -> None:
     shutil.copy(conf / "experiments" / "homepage_ranking.yml", conf / "experiments" / "copy.yml")
     with pytest.raises(
-        ConfigurationError, match="experiments: id: 'homepage_ranking' is used by two files; rename"
+        ConfigurationError,
+        match=r"homepage_ranking\.yml: id: 'homepage_ranking' is that of copy\.yml, too; rename one",
     ):
         load_project(conf)
 

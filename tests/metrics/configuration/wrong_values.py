@@ -22,6 +22,8 @@ SQL_ATTACKS = (
     "SELECT 1",
     "DROP TABLE events",
     "1; DROP TABLE events",
+    "1; 2",
+    "1;",
     "INSERT INTO events VALUES (1)",
     "DELETE FROM delta.`/data/tables/events`",
     "SET spark.sql.ansi.enabled = false",
