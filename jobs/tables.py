@@ -1,4 +1,4 @@
-"""The only place that touches Delta: creating, reading, replacing partitions and merging, by declared schema."""
+"""Delta tables by declared schema: creating, reading, replacing partitions, merging (files: jobs/delta_files.py)."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ log = logging.getLogger("watchlift.tables")
 Where = Mapping[str, Sequence[Any]]
 # Delta's names for rows that may not be written, the truest cause first. A conflict with another writer is not one.
 _BROKEN_RULES = ("DELTA_VIOLATE_CONSTRAINT", "DELTA_NOT_NULL_CONSTRAINT", "DELTA_REPLACE_WHERE_MISMATCH")
-_MERGE_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+COMMIT_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,14 @@ class Tables:
         condition = reduce(and_, [F.col(column).isin(list(values)) for column, values in where.items()])
         writer = table.conform(frame).writeTo(self.project.tables.identifier(name))
         with _explained(name):
-            writer.option("userMetadata", self._metadata(where)).overwrite(condition)
+            writer.option("userMetadata", self.metadata(where)).overwrite(condition)
         log.info("%s: replaced %s in %.1f s", name, _spoken(where), time.monotonic() - started)
 
     def overwrite(self, name: str, frame: DataFrame) -> None:
         """Replace an unpartitioned table whole."""
         writer = self.declared[name].conform(frame).writeTo(self.project.tables.identifier(name))
         with _explained(name):
-            writer.option("userMetadata", self._metadata({})).overwrite(F.lit(True))
+            writer.option("userMetadata", self.metadata({})).overwrite(F.lit(True))
 
     def merge(
         self, name: str, frame: DataFrame, where: Where, update: bool = False, fill: Sequence[str] = ()
@@ -100,9 +100,9 @@ class Tables:
         `where` holds the frame's values of the partition columns: the literals keep concurrent merges apart.
         """
         table = self.declared[name]
-        partitions = [f"t.{column} IN ({_literals(values)})" for column, values in where.items()]
+        partitions = [f"t.{column} IN ({literals(values)})" for column, values in where.items()]
         same_key = [f"t.{column} = s.{column}" for column in table.key]
-        self.spark.conf.set(_MERGE_METADATA, self._metadata(where))
+        self.spark.conf.set(COMMIT_METADATA, self.metadata(where))
         with _explained(name):
             target = DeltaTable.forName(self.spark, self.project.tables.identifier(name)).alias("t")
             merge = target.merge(table.conform(frame).alias("s"), " AND ".join([*partitions, *same_key]))
@@ -111,7 +111,7 @@ class Tables:
                 filled = {column: f"coalesce(t.{column}, s.{column})" for column in fill}
                 merge = merge.whenMatchedUpdate(gained, filled)
             (merge.whenMatchedUpdateAll() if update else merge).whenNotMatchedInsertAll().execute()
-        self.spark.conf.unset(_MERGE_METADATA)
+        self.spark.conf.unset(COMMIT_METADATA)
         log.info("%s: merged %s", name, _spoken(where))
 
     def delete(self, name: str, condition: str) -> None:
@@ -152,7 +152,7 @@ class Tables:
             self.spark.sql(f"ALTER TABLE {identifier} ADD COLUMNS ({', '.join(added)})")
             log.info("%s: added %s", table.name, ", ".join(added))
 
-    def _metadata(self, where: Where) -> str:
+    def metadata(self, where: Where) -> str:
         """What makes a commit traceable: application, code, configuration and the partitions written."""
         return json.dumps(
             {
@@ -199,7 +199,7 @@ def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     return found.cast(kind)
 
 
-def _literals(values: Sequence[Any]) -> str:
+def literals(values: Sequence[Any]) -> str:
     texts = [f"DATE'{value}'" if isinstance(value, date) else f"'{value}'" for value in values]
     return ", ".join(texts) or "NULL"
 
