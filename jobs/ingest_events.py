@@ -31,7 +31,8 @@ def ingest_events(tables: Tables, days: Days) -> set[date]:
     Two things are not known to a later run: that a day was loaded all of whose rows were copies, and that a run which
     took the last row off an event day died before its roll-up.
     """
-    loaded, before = days.all, _held(tables, days.first, days.last + timedelta(days=_reach(tables) + 1))
+    reach = tables.project.sources.max_days_late
+    loaded, before = days.all, _held(tables, days.first, days.last + timedelta(days=reach + 1))
     later = sorted(day for day in before if day > days.last)
     landing = Landing(tables.spark)
     if later and _changed(tables, landing, days.all):
@@ -93,14 +94,9 @@ def _held(tables: Tables, first: date, last: date) -> dict[date, set[date]]:
 
 def _earlier(tables: Tables, days: Sequence[date]) -> DataFrame:
     """Events that earlier ingest days hold on the days that these rows can fall on."""
-    first, last = days[0] - timedelta(days=_reach(tables)), days[-1] + timedelta(days=1)
+    first, last = days[0] - timedelta(days=tables.project.sources.max_days_late), days[-1] + timedelta(days=1)
     possible = F.col("day").between(F.lit(first), F.lit(last))
     return tables.read("events").where(possible & (F.col("ingest_day") < F.lit(days[0])))
-
-
-def _reach(tables: Tables) -> int:
-    """How many days after its own an event may still land."""
-    return max(source.max_days_late for source in tables.project.sources.events)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -58,6 +58,11 @@ class Sources:
     exposures: tuple[Source, ...]
     profiles: tuple[Source, ...]
 
+    @property
+    def max_days_late(self) -> int:
+        """How many days after its own an event may still land."""
+        return max(source.max_days_late for source in self.events)
+
 
 def load_sources(path: Path, data_dir: Path) -> Sources:
     """Read sources.yml. Relative paths start at the file's folder. Raises ConfigurationError."""
