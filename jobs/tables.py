@@ -174,7 +174,10 @@ def code_version() -> str:
 
 @contextmanager
 def _explained(table: str) -> Iterator[None]:
-    """Delta's error for a broken constraint names the wrong thing; show the cause at the bottom of the chain."""
+    """Delta's error for a broken constraint names the wrong thing; show the cause at the bottom of the chain.
+
+    Its line says which constraint broke. The lines after it hold the row's values, and are nobody's business.
+    """
     try:
         yield
     except (PySparkException, Py4JJavaError) as error:
@@ -182,7 +185,7 @@ def _explained(table: str) -> Iterator[None]:
         causes = [line for rule in _BROKEN_RULES for line in lines if rule in line]
         if not causes:
             raise
-        cause = causes[0]
+        cause = causes[0][max(0, causes[0].find("[DELTA")) :].removesuffix(" with values:")
         raise WorkFailed(f"table {table}: write refused: {cause}; mend the rows or the rule") from error
 
 

@@ -45,6 +45,18 @@ def test_a_broken_rule_names_its_true_cause(tables: Tables) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_refused_write_names_the_rule_and_no_value_of_the_row(tables: Tables) -> None:
+    identifier = tables.project.tables.identifier("profile_days")
+    tables.spark.sql(f"ALTER TABLE {identifier} ADD CONSTRAINT known CHECK (profile_id < 1000)")
+    with pytest.raises(WorkFailed) as caught:
+        tables.replace("profile_days", days(tables, (FIRST, 77_123)), {"day": [FIRST]})
+    assert "CHECK constraint known (profile_id < 1000) violated by row; mend" in str(caught.value)
+    assert "77123" not in str(caught.value)
+    # Executors log the values of the columns that a broken constraint reads.
+    rules = " ".join(rule for table in tables.declared.values() for rule in table.checks.values())
+    assert not any(name in rules for name in ("profile_id", "household_id", "session_id"))
+
+
 def test_each_commit_says_what_wrote_it(tables: Tables) -> None:
     tables.replace("profile_days", days(tables, (FIRST, 1)), {"day": [FIRST]})
     identifier = tables.project.tables.identifier("profile_days")
