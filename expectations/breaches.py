@@ -15,6 +15,8 @@ from pyspark.sql import functions as F
 from expectations.rules import Between, Holds, InSet, NotNull, RowRule
 
 SHOWN = 3
+# A value of theirs would name a profile: of a breach only its rows are told.
+IDENTIFIERS = {"profile_id", "household_id", "event_id", "session_id"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ def breaches(frame: DataFrame, day: Column, rules: Sequence[RowRule]) -> dict[tu
     """By day and rule name, those with a breach: one Spark job, and one for each rule about a set of values."""
     structs = [F.struct(F.count_if(violation(rule)), *_extras(rule)).alias(rule.name) for rule in rules]
     grouped = frame.groupBy(day.alias("day")).agg(*structs).collect()
-    strangers = {rule.name: _strangers(frame, day, rule) for rule in rules if isinstance(rule, InSet)}
+    sets = [rule for rule in rules if isinstance(rule, InSet) and rule.column not in IDENTIFIERS]
+    strangers = {rule.name: _strangers(frame, day, rule) for rule in sets}
     return {
         (row["day"], rule.name): Breach(row[rule.name][0], _words(rule, row, strangers))
         for row in grouped
@@ -66,6 +69,8 @@ def _extras(rule: RowRule) -> list[Column]:
 
 def _words(rule: RowRule, row: Row, strangers: Mapping[str, Mapping[date, list[str]]]) -> str:
     numbers: list[Any] = list(row[rule.name])[1:]
+    if isinstance(rule, Between | InSet) and rule.column in IDENTIFIERS:
+        return f"in {row[rule.name][0]} rows"
     match rule:
         case NotNull():
             return f"{row[rule.name][0]} of {numbers[0]} rows null"

@@ -1,65 +1,91 @@
 """A few numbers about each day of a table, on which the rules about whole days are checked."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
-from statistics import median
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 
 from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
+from expectations.reconciliation import Compared, differing, in_words
 from expectations.rules import (
     DayRule,
+    FewFromHeavy,
+    Fresh,
     KeyUnique,
-    MostlyKnown,
+    MostRows,
+    Reconciled,
     RowsAtLeastFloor,
-    RowsNearMedian,
+    RowsUsual,
     SchemaDeclared,
+    ShareOf,
+    SharesUsual,
     Suite,
 )
+from expectations.shares import UNIT, DayShares, day_shares, moves
+from expectations.usual import Past, Shares, rows_in_words, shares_as_text, usual_rows, usual_shares
 
-HISTORY_DAYS = 7
-MIN_HISTORY = 3
 EMPTY_VERSION = "empty"
 
 
 @dataclass(frozen=True)
-class DayFacts:
-    """`rows_over_median` is None while there are too few days to compare with; `duplicate_rows` without the key.
+class Seen:
+    """What a rule looks at on a day: `value` is checked, None passes; `kept` is for the audits of later days."""
 
-    `known_shares`: of the rows, by the columns that the suite wants mostly known and that are there; None of 0 rows.
-    """
+    value: float | None
+    words: str | None = None
+    unexpected: int | None = None
+    kept: str | None = None
+
+
+NOTHING = Seen(None)
+NO_SHARES = DayShares({}, 0.0)
+
+
+@dataclass(frozen=True)
+class DayFacts:
+    """`seen` by rule name; a rule that is not there could not be looked at: a column that it needs is missing."""
 
     day: date
     version: str
     rows: int
-    floor: int
-    rows_over_median: float | None
-    duplicate_rows: int | None
-    schema_differences: str | None
-    known_shares: Mapping[str, float | None]
+    seen: Mapping[str, Seen]
 
-    def seen_by(self, rule: DayRule) -> str | None:
-        """What a rule looks at, in words."""
-        match rule:
-            case SchemaDeclared():
-                return self.schema_differences
-            case KeyUnique():
-                return None if self.duplicate_rows is None else f"{self.duplicate_rows} duplicate rows"
-            case RowsNearMedian():
-                return None if self.rows_over_median is None else f"{self.rows_over_median:.3f}"
-            case MostlyKnown():
-                share = self.known_shares.get(rule.column)
-                return None if share is None else f"{share:.4f}"
-            case RowsAtLeastFloor():
-                return f"{self.rows} rows, floor {self.floor}"
+
+@dataclass(frozen=True)
+class Below:
+    """What a day's rows are beside the layer below: numbers to compare, and shares of it, each by rule name."""
+
+    compared: Mapping[str, Sequence[Compared]] = field(default_factory=dict)
+    shares: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Counts:
+    """`holds` by the name of the rule: rows in which its condition is true; `latest` by the rule's column."""
+
     rows: int
     version: str
-    known: Mapping[str, int]
+    holds: Mapping[str, int]
+    latest: Mapping[str, datetime | None]
+
+
+@dataclass(frozen=True)
+class _OfDay:
+    """All that Spark told of a day, beside what is known of others."""
+
+    day: date
+    counts: _Counts
+    floor: int
+    duplicates: int | None
+    schema_differences: Sequence[str]
+    spread: DayShares | None
+    past: Mapping[date, Past]
+    below: Below
+
+    @property
+    def is_due(self) -> bool:
+        return self.floor > 0
 
 
 def day_facts(
@@ -67,40 +93,38 @@ def day_facts(
     suite: Suite,
     days: Sequence[date],
     version: Column,
-    history: Mapping[date, int],
+    past: Mapping[date, Past],
     floors: Mapping[date, int],
+    below: Mapping[date, Below] | None = None,
 ) -> tuple[DayFacts, ...]:
-    """Facts for each of the days, rows or none; two or three Spark jobs, whatever the number of days.
+    """Facts for each of the days, rows or none; two to four Spark jobs, whatever the number of days.
 
-    `version`: an aggregate over a day's rows that names them; `history`: rows of days before; `floors`: the fewest
-    rows of a day, 1 where not given. A floor of 0 says that no rows are due, and the median is not compared.
+    `version`: an aggregate over a day's rows that names them; `past`: what audits saw of other days; `floors`: the
+    fewest rows of a day, 1 where not given. A floor of 0 says that no rows are due, and nothing usual is asked.
     """
-    columns = [column for column in suite.mostly_known if column in frame.columns]
-    counted = _counted(frame, suite, days, version, columns)
-    nothing = _Counts(0, EMPTY_VERSION, dict.fromkeys(columns, 0))
-    counts = {day: counted.get(day, nothing) for day in days}
+    counted = _counted(frame, suite, days, version)
     duplicates = _duplicates(frame, suite, days)
+    spread = _spread(frame, suite, counted)
     differences = _schema_differences(frame, suite)
-    rows = {**history, **{day: found.rows for day, found in counts.items()}}
-    return tuple(
-        DayFacts(
-            day=day,
-            version=counts[day].version,
-            rows=rows[day],
-            floor=floors.get(day, 1),
-            rows_over_median=_over_median(day, rows) if floors.get(day, 1) > 0 else None,
-            duplicate_rows=None if duplicates is None else duplicates.get(day, 0),
-            schema_differences=differences,
-            known_shares={c: n / rows[day] if rows[day] else None for c, n in counts[day].known.items()},
+    due = {day: floors.get(day, 1) for day in days}
+    known = {**past, **{day: Past(counted[day].rows, due[day], _shares_of(spread, day)) for day in days}}
+
+    def facts(day: date) -> DayFacts:
+        of_day = _OfDay(
+            day,
+            counted[day],
+            due[day],
+            None if duplicates is None else duplicates.get(day, 0),
+            differences,
+            None if spread is None else spread.get(day, NO_SHARES),
+            known,
+            (below or {}).get(day, Below()),
         )
-        for day in days
-    )
+        seen = {rule.name: _seen(rule, of_day) for rule in suite.day_rules}
+        kept = {name: found for name, found in seen.items() if found is not None}
+        return DayFacts(day, counted[day].version, counted[day].rows, kept)
 
-
-def history_days(days: Sequence[date]) -> list[date]:
-    """The days whose numbers of rows the rules compare with, beyond `days` themselves."""
-    before = {day - timedelta(days=back) for day in days for back in range(1, HISTORY_DAYS + 1)}
-    return sorted(before - set(days))
+    return tuple(facts(day) for day in days)
 
 
 def enrolment_floors(
@@ -110,20 +134,105 @@ def enrolment_floors(
     return {day: floor if any(first <= day <= last for first, last in enrolments) else 0 for day in days}
 
 
-def _counted(
-    frame: DataFrame, suite: Suite, days: Sequence[date], version: Column, columns: Sequence[str]
-) -> dict[date, _Counts]:
+def _seen(rule: DayRule, of: _OfDay) -> Seen | None:
+    """What the rule looks at; None where a column is missing, so that its expectation raises and says so."""
+    rows = of.counts.rows
+    match rule:
+        case SchemaDeclared():
+            return Seen(len(of.schema_differences), "; ".join(of.schema_differences) or None)
+        case KeyUnique():
+            n = of.duplicates
+            return None if n is None else Seen(n, f"{n} duplicate rows", n)
+        case RowsAtLeastFloor():
+            return Seen(rows - of.floor, rows_in_words(rows, of.floor))
+        case RowsUsual():
+            usual = usual_rows(of.day, of.past) if of.is_due else None
+            return Seen(rows / usual, f"{rows / usual:.3f}") if usual else NOTHING
+        case MostRows():
+            return _mostly(of.counts.holds.get(rule.name), rows)
+        case Fresh():
+            return _fresh(rule, of)
+        case SharesUsual():
+            return _moved(rule, of)
+        case FewFromHeavy():
+            return None if of.spread is None else Seen(of.spread.heavy, f"{of.spread.heavy:.4f}")
+        case Reconciled():
+            found = differing(of.below.compared.get(rule.name, ()))
+            return Seen(len(found), in_words(found), len(found))
+        case ShareOf():
+            share = of.below.shares.get(rule.name)
+            return NOTHING if share is None else Seen(share, f"{share:.4f}")
+
+
+def _mostly(holds: int | None, rows: int) -> Seen | None:
+    if holds is None:
+        return None
+    return Seen(holds / rows, f"{holds / rows:.4f}", rows - holds) if rows else NOTHING
+
+
+def _fresh(rule: Fresh, of: _OfDay) -> Seen | None:
+    if rule.column not in of.counts.latest:
+        return None
+    latest = of.counts.latest[rule.column]
+    if latest is None or of.counts.rows < rule.rows:
+        return NOTHING
+    end = datetime(of.day.year, of.day.month, of.day.day, tzinfo=UTC) + timedelta(days=1)
+    hours = (end - latest).total_seconds() / 3600
+    return Seen(hours, f"{hours:.2f} h before the end of the day")
+
+
+def _moved(rule: SharesUsual, of: _OfDay) -> Seen | None:
+    if of.spread is None:
+        return None
+    now = of.spread.by_label.get(rule.label)
+    if not (now and of.is_due):
+        return NOTHING
+    usual, days = usual_shares(of.day, rule.label, of.past)
+    moved = moves(now, usual, days)
+    return Seen(len(moved), "; ".join(map(str, moved)) or None, len(moved), shares_as_text(now.shares))
+
+
+def _shares_of(spread: Mapping[date, DayShares] | None, day: date) -> dict[str, Shares]:
+    labels = (spread or {}).get(day, NO_SHARES).by_label
+    return {label: found.shares for label, found in labels.items()}
+
+
+def _spread(frame: DataFrame, suite: Suite, counted: Mapping[date, _Counts]) -> dict[date, DayShares] | None:
+    """Shares by day, of a suite that asks for them; None where a column that they need is missing."""
+    rules = [rule for rule in suite.day_rules if isinstance(rule, SharesUsual)]
+    heavy = next((rule.heavy for rule in suite.day_rules if isinstance(rule, FewFromHeavy)), None)
+    if not rules and heavy is None:
+        return {}
+    if not {UNIT, *(rule.column for rule in rules)} <= set(frame.columns):
+        return None
+    most = max(each.rows for each in counted.values())
+    return day_shares(frame, F.col(str(suite.day_column)), rules, heavy, most)
+
+
+def _counted(frame: DataFrame, suite: Suite, days: Sequence[date], version: Column) -> dict[date, _Counts]:
+    """Of every one of the days, by day, in one Spark job."""
+    present = set(frame.columns)
+    most = [rule for rule in suite.day_rules if isinstance(rule, MostRows) and rule.column in present]
+    fresh = [r.column for r in suite.day_rules if isinstance(r, Fresh) and r.column in present]
     totals = [F.count(F.lit(1)).alias("rows"), version.cast("string").alias("version")]
-    totals += [F.count(column).alias(f"known_{column}") for column in columns]
+    totals += [F.count_if(F.expr(rule.sql)).alias(f"holds_{rule.name}") for rule in most]
+    totals += [F.unix_micros(F.max(name).cast("timestamp")).alias(f"latest_{name}") for name in fresh]
 
     def counts(row: Row) -> _Counts:
-        return _Counts(row["rows"], row["version"], {column: row[f"known_{column}"] for column in columns})
+        holds = {rule.name: row[f"holds_{rule.name}"] for rule in most}
+        return _Counts(
+            row["rows"], row["version"], holds, {name: _moment(row[f"latest_{name}"]) for name in fresh}
+        )
 
     if suite.day_column is None:
-        snapshot = counts(frame.agg(*totals).collect()[0])
-        return dict.fromkeys(days, snapshot)
+        return dict.fromkeys(days, counts(frame.agg(*totals).collect()[0]))
+    nothing = _Counts(0, EMPTY_VERSION, {rule.name: 0 for rule in most}, dict.fromkeys(fresh))
     found = frame.groupBy(F.col(suite.day_column).alias("day")).agg(*totals).collect()
-    return {row["day"]: counts(row) for row in found}
+    return {**dict.fromkeys(days, nothing), **{row["day"]: counts(row) for row in found}}
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else datetime.fromtimestamp(micros / 1e6, tz=UTC)
 
 
 def _duplicates(frame: DataFrame, suite: Suite, days: Sequence[date]) -> dict[date, int] | None:
@@ -149,23 +258,15 @@ def _duplicates(frame: DataFrame, suite: Suite, days: Sequence[date]) -> dict[da
     return {row[day[0]]: row["n"] for row in found}
 
 
-def _schema_differences(frame: DataFrame, suite: Suite) -> str | None:
+def _schema_differences(frame: DataFrame, suite: Suite) -> list[str]:
     present = {field.name: plain_type(field.dataType.simpleString()) for field in frame.schema.fields}
-    faults = [
+    return [
         f"{name} is missing" if name not in present else f"{name} is {present[name]}, not {plain_type(kind)}"
         for name, kind in suite.columns.items()
         if present.get(name) != plain_type(kind)
     ]
-    return "; ".join(faults) or None
 
 
 def plain_type(kind: str) -> str:
     """A SQL type as Spark writes it, so that a declared one can be compared with a frame's."""
     return kind.lower().replace(" ", "")
-
-
-def _over_median(day: date, rows: Mapping[date, int]) -> float | None:
-    """The day's rows over the median of the days before it that have any."""
-    before = [rows.get(day - timedelta(days=back), 0) for back in range(1, HISTORY_DAYS + 1)]
-    compared = [count for count in before if count > 0]
-    return rows[day] / median(compared) if len(compared) >= MIN_HISTORY else None

@@ -11,7 +11,7 @@ from expectations.rules import Severity, Suite
 @dataclass(frozen=True)
 class AuditResult:
     """`observed`: what was seen, where there is something to say; `details`: what was expected or the error of a
-    failure, the batch of a success that was checked together with other days."""
+    failure, the batch of a success that was checked together with other days; of shares, these as JSON."""
 
     table: str
     day: date

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Severity = Literal["critical", "warning"]
+SHARES_USUAL = "_shares_usual"
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ class SchemaDeclared:
     severity: Severity = "critical"
     name: str = "schema"
     expected: str = "every declared column with its type"
+    low: float | None = None
+    high: float | None = 0
 
 
 @dataclass(frozen=True)
@@ -110,54 +113,147 @@ class KeyUnique:
     severity: Severity = "critical"
     name: str = "key_unique"
     expected: str = "one row for each key"
+    low: float | None = None
+    high: float | None = 0
 
 
 @dataclass(frozen=True)
 class RowsAtLeastFloor:
-    """A day has at least as many rows as its floor."""
+    """A day has at least as many rows as its floor: 0 or more above it."""
 
     severity: Severity = "critical"
     name: str = "rows_at_least_floor"
     expected: str = "as many rows as the floor"
+    low: float | None = 0
+    high: float | None = None
 
 
 @dataclass(frozen=True)
-class RowsNearMedian:
-    """A day's rows over the median of the days before lie in [low, high]; passes while there are too few such days."""
+class RowsUsual:
+    """A day's rows over what is usual (expectations.usual) lie in [low, high]; passes while that is not known."""
 
-    low: float
+    low: float | None
     high: float | None
     severity: Severity = "warning"
-    name: str = "rows_near_median"
+    name: str = "rows_usual"
 
     @property
     def expected(self) -> str:
         high = "" if self.high is None else f", at most {self.high:g}"
-        return f"rows over the median of the days before: at least {self.low:g}{high}"
+        return f"rows over those of the usual day: at least {self.low:g}{high}"
 
 
 @dataclass(frozen=True)
-class MostlyKnown:
-    """The column is not null in at least `share` of a day's rows; passes where there are none.
+class MostRows:
+    """A condition in SQL is true in at least `low` of a day's rows; passes where there are none.
 
     A rule about days, because a share over many days can hide a bad one.
     """
 
+    name: str
+    sql: str
     column: str
-    share: float
+    low: float
     severity: Severity = "warning"
-
-    @property
-    def name(self) -> str:
-        return f"{self.column}_mostly_known"
+    high: float | None = None
 
     @property
     def expected(self) -> str:
-        return f"{self.column} known in at least {self.share:.0%} of the rows"
+        return f"{self.sql} in at least {self.low:.0%} of the rows"
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """The column's latest moment is at most `high` hours before the day's end; a date counts as its first moment.
+
+    Passes on a day of fewer than `rows` rows, whose last hours may have none by chance.
+    """
+
+    column: str
+    high: float
+    rows: int = 0
+    severity: Severity = "warning"
+    low: float | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.column}_fresh"
+
+    @property
+    def expected(self) -> str:
+        return f"the latest {self.column} at most {self.high:g} h before the end of the day"
+
+
+@dataclass(frozen=True)
+class SharesUsual:
+    """The shares of rows by `label`, SQL over a column, are those of the usual days: no level is far from its own."""
+
+    label: str
+    sql: str
+    column: str
+    severity: Severity = "warning"
+    low: float | None = None
+    high: float | None = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.label}{SHARES_USUAL}"
+
+    @property
+    def expected(self) -> str:
+        return f"shares by {self.label} as on the usual day"
+
+
+@dataclass(frozen=True)
+class FewFromHeavy:
+    """At most `high` of a day's rows are of profiles with more than `heavy` rows, as scripts have and people do not."""
+
+    heavy: int
+    high: float
+    severity: Severity = "warning"
+    name: str = "rows_of_heavy_profiles"
+    low: float | None = None
+
+    @property
+    def expected(self) -> str:
+        return f"at most {self.high:.0%} of the rows from profiles with more than {self.heavy} a day"
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """Numbers of this table and the same numbers of the layer below do not differ."""
+
+    name: str
+    expected: str
+    severity: Severity = "critical"
+    low: float | None = None
+    high: float | None = 0
+
+
+@dataclass(frozen=True)
+class ShareOf:
+    """A share of the layer below, worked out by the caller, lies in [low, high]."""
+
+    name: str
+    expected: str
+    low: float | None
+    high: float | None
+    severity: Severity = "warning"
 
 
 RowRule = NotNull | Between | InSet | Holds
-DayRule = SchemaDeclared | KeyUnique | RowsAtLeastFloor | RowsNearMedian | MostlyKnown
+DayRule = (
+    SchemaDeclared
+    | KeyUnique
+    | RowsAtLeastFloor
+    | RowsUsual
+    | MostRows
+    | Fresh
+    | SharesUsual
+    | FewFromHeavy
+    | Reconciled
+    | ShareOf
+)
 Rule = RowRule | DayRule
 
 
@@ -184,11 +280,8 @@ class Suite:
     def columns_read(self) -> tuple[str, ...]:
         """The key and the columns that the rules look at: an audit's input."""
         ruled = [column for rule in self.row_rules for column in rule.columns]
-        return tuple(dict.fromkeys((*self.key, *ruled, *self.mostly_known)))
-
-    @property
-    def mostly_known(self) -> tuple[str, ...]:
-        return tuple(rule.column for rule in self.day_rules if isinstance(rule, MostlyKnown))
+        counted = [rule.column for rule in self.day_rules if isinstance(rule, MostRows | Fresh)]
+        return tuple(dict.fromkeys((*self.key, *ruled, *counted)))
 
     @property
     def fingerprint(self) -> str:

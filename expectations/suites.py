@@ -9,16 +9,21 @@ from collections.abc import Mapping, Sequence
 from expectations.rules import (
     Between,
     DayRule,
+    FewFromHeavy,
+    Fresh,
     Holds,
     InSet,
     KeyUnique,
-    MostlyKnown,
+    MostRows,
     NotNull,
+    Reconciled,
     RowRule,
     RowsAtLeastFloor,
-    RowsNearMedian,
+    RowsUsual,
     SchemaDeclared,
     Severity,
+    ShareOf,
+    SharesUsual,
     Suite,
 )
 
@@ -26,8 +31,10 @@ Arms = Mapping[str, Sequence[str]]
 
 DAY_MS = 24 * 60 * 60 * 1000
 LARGEST_DOUBLE = "1.7976931348623157e308D"
-# Enrolment fades as the pool of unexposed profiles empties, so exposures vary more than activity does.
-STEADY, FADING, GROWING = (0.5, 2.0), (0.2, 5.0), (0.5, None)
+# What is usual is of the same weekday, so that half of it more or less is no weekend. Enrolment fades as the pool of
+# unexposed profiles empties. A snapshot gains a few profiles a day and never loses many.
+STEADY, FADING, GROWING, SNAPSHOT = (0.67, 1.5), (0.2, 5.0), (0.5, None), (0.9, 1.5)
+Range = tuple[float, float | None]
 
 
 def events_suite(columns: Mapping[str, str], key: Sequence[str], event_types: Sequence[str]) -> Suite:
@@ -37,7 +44,17 @@ def events_suite(columns: Mapping[str, str], key: Sequence[str], event_types: Se
         "day",
         columns,
         tuple(key),
-        (*_day_rules(STEADY), *_mostly_known("device", "region")),
+        (
+            *_day_rules(STEADY),
+            *_mostly_known("device", "region"),
+            # More that comes later means that a day's first numbers were short by it.
+            MostRows("arrives_on_its_day", "ingest_day <= day", "ingest_day", 0.95),
+            Fresh("event_ts", 2, rows=2_000),
+            *(SharesUsual(name, name, name) for name in ("device", "region", "event_type")),
+            SharesUsual("hour", "hour(event_ts)", "event_ts"),
+            # An event a minute for eight hours; of a small service one busy person may make a twentieth of the rows.
+            FewFromHeavy(500, 0.1),
+        ),
         (
             *_known("event_id", "event_ts", "profile_id", "household_id", "event_type"),
             InSet("event_type", tuple(event_types)),
@@ -55,7 +72,8 @@ def profiles_suite(columns: Mapping[str, str], key: Sequence[str]) -> Suite:
         None,
         columns,
         tuple(key),
-        (*_day_rules(None), *_mostly_known("signup_day")),
+        # Yesterday's snapshot still serves, the one before does not.
+        (*_day_rules(SNAPSHOT), *_mostly_known("signup_day"), Fresh("snapshot_day", 48)),
         (
             *_known("profile_id", "household_id"),
             Holds(
@@ -75,7 +93,11 @@ def exposures_suite(columns: Mapping[str, str], key: Sequence[str], arms: Arms) 
         "day",
         columns,
         tuple(key),
-        (*_day_rules(FADING, floor="warning"), *_mostly_known("tenure_days")),
+        (
+            *_day_rules(FADING, floor="warning"),
+            *_mostly_known("tenure_days"),
+            Fresh("exposed_at", 3, rows=200),
+        ),
         (
             *_known("experiment_id", "profile_id", "exposed_at", "arm", "household_id"),
             *_arm_rules(arms),
@@ -96,7 +118,10 @@ def profile_days_suite(columns: Mapping[str, str], key: Sequence[str], measures:
         "day",
         columns,
         tuple(key),
-        _day_rules(STEADY),
+        (
+            *_day_rules(STEADY),
+            Reconciled("measures_reconciled", "each measure that adds up to be that of the day's events"),
+        ),
         (*_known("profile_id", "household_id"), *_measure_rules(columns, measures, nullable=False)),
         "correct the measure in conf/metrics.yml, then run roll_up_profile_days --day {day} again",
     )
@@ -110,7 +135,11 @@ def exposure_day_measures_suite(
         "day",
         columns,
         tuple(key),
-        _day_rules(FADING, floor="warning"),
+        (
+            *_day_rules(FADING, floor="warning"),
+            Reconciled("profiles_reconciled", "no profile but those first exposed on the day"),
+            ShareOf("exposed_measured", "most profiles first exposed on an active day", 0.8, None),
+        ),
         (
             *_known("experiment_id", "profile_id", "household_id"),
             InSet("experiment_id", tuple(experiments)),
@@ -133,7 +162,12 @@ def profile_windows_suite(
         "analysis_day",
         columns,
         tuple(key),
-        _day_rules(GROWING),
+        (
+            *_day_rules(GROWING),
+            Reconciled("profiles_reconciled", "in each arm every first exposure of one arm only"),
+            Reconciled("matured_reconciled", "outcomes of every profile that has matured", "warning"),
+            ShareOf("crossovers_rare", "at most 1% of an experiment's profiles in two arms", None, 0.01),
+        ),
         (
             *_known("experiment_id", "epoch", "profile_id", "household_id", "arm", "stratum", "exposed_at"),
             *_arm_rules(arms),
@@ -160,7 +194,13 @@ def estimates_suite(
         "analysis_day",
         columns,
         tuple(key),
-        _day_rules(GROWING),
+        (
+            *_day_rules(GROWING),
+            Reconciled(
+                "profiles_reconciled", "as many profiles of an arm as have the outcome in profile_windows"
+            ),
+            Reconciled("segments_reconciled", "profiles of a segment's levels to add up to all"),
+        ),
         (
             *_known(*key, "role", "control_arm", "status"),
             *_arm_rules(arms),
@@ -180,19 +220,16 @@ def estimates_suite(
     )
 
 
-def _day_rules(
-    near_median: tuple[float, float | None] | None, floor: Severity = "critical"
-) -> tuple[DayRule, ...]:
-    always = (SchemaDeclared(), KeyUnique(), RowsAtLeastFloor(floor))
-    return always if near_median is None else (*always, RowsNearMedian(*near_median))
+def _day_rules(usual: Range, floor: Severity = "critical") -> tuple[DayRule, ...]:
+    return (SchemaDeclared(), KeyUnique(), RowsAtLeastFloor(floor), RowsUsual(*usual))
 
 
 def _known(*columns: str) -> tuple[NotNull, ...]:
     return tuple(NotNull(column) for column in columns)
 
 
-def _mostly_known(*columns: str) -> tuple[MostlyKnown, ...]:
-    return tuple(MostlyKnown(column, 0.9) for column in columns)
+def _mostly_known(*columns: str) -> tuple[MostRows, ...]:
+    return tuple(MostRows(f"{name}_mostly_known", f"{name} IS NOT NULL", name, 0.9) for name in columns)
 
 
 def _arm_rules(arms: Arms) -> tuple[RowRule, ...]:

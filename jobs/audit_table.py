@@ -5,7 +5,7 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
@@ -15,11 +15,13 @@ from threading import Thread
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from expectations.facts import DayFacts, day_facts, history_days
+from expectations.facts import DayFacts, day_facts
 from expectations.results import AuditResult, failure_line, failures
 from expectations.rules import Suite
+from expectations.usual import Past, days_asked, pasts
 from jobs.arguments import WorkFailed, day_parser, days_of, run
 from jobs.audit_suites import AUDITED, floors_of, suite_of
+from jobs.reconciliation import below
 from jobs.session import spark_session
 from jobs.side_by_side import side_by_side
 from jobs.tables import Tables, Where
@@ -46,7 +48,9 @@ class _Counted:
 
 
 @dataclass(frozen=True)
-class _Audited:
+class Audited:
+    """A table's results on the days, by day and rule."""
+
     suite: Suite
     days: tuple[date, ...]
     results: tuple[AuditResult, ...]
@@ -73,15 +77,8 @@ def audit_days(tables: Tables, name: str, days: Sequence[date]) -> tuple[AuditRe
 def audit_tables(
     tables: Tables, names: Sequence[str], days: Sequence[date], due: Sequence[date] | None = None
 ) -> tuple[AuditResult, ...]:
-    """The same for several tables, all of them audited and recorded at once before a failure is raised.
-
-    Volume is asked only of the days that are `due` (default: all): their neighbours may hold a few late rows.
-    """
-    # Great Expectations is not made for threads; counting is, and what it waits for is the driver.
-    counts = [
-        partial(_counted, suite=suite_of(name, tables.project), days=days, due=due or days) for name in names
-    ]
-    audited = [_audit(each) for each in side_by_side(tables, *counts)]
+    """The same for several tables, all of them audited and recorded at once before a failure is raised."""
+    audited = check_tables(tables, names, days, due)
     _record(tables, audited)
     for each in audited:
         failed = failures(each.results)
@@ -90,38 +87,65 @@ def audit_tables(
     return tuple(result for each in audited for result in each.results)
 
 
-def _counted(tables: Tables, suite: Suite, days: Sequence[date], due: Sequence[date]) -> _Counted:
+def check_tables(
+    tables: Tables, names: Sequence[str], days: Sequence[date], due: Sequence[date] | None = None
+) -> list[Audited]:
+    """The audits of the tables, neither recorded nor raised.
+
+    Only days that are `due` (default: all), or ever were, are compared with others: their neighbours may hold a few
+    late rows.
+    """
+    earlier = _earlier_audits(tables, names, days)
+    # Great Expectations is not made for threads; counting is, and what it waits for is the driver.
+    counts = [
+        partial(
+            _counted,
+            suite=suite_of(name, tables.project),
+            days=days,
+            due=due or days,
+            past=earlier.get(name, {}),
+        )
+        for name in names
+    ]
+    return [_audit(each) for each in side_by_side(tables, *counts)]
+
+
+def _counted(
+    tables: Tables, suite: Suite, days: Sequence[date], due: Sequence[date], past: Mapping[date, Past]
+) -> _Counted:
     started, column, name = time.monotonic(), suite.day_column, suite.table
     audited = tuple(sorted(set(days))) if column else (max(days),)
     frame = tables.read_days(name, audited, column) if column else tables.read(name)
     version = checksum([each for each in suite.columns_read if each in frame.columns])
+    # A day on which rows were due once stays such a day, whatever touches it later.
+    was_due = {*due, *(day for day, seen in past.items() if seen.floor > 0)}
     full = floors_of(name, tables.project, audited)
-    floors = {day: floor if day in due or not column else 0 for day, floor in full.items()}
-    history = _history(tables, suite, audited)
-    facts = day_facts(frame, suite, audited, version, history, floors)
+    floors = {day: floor if day in was_due or not column else 0 for day, floor in full.items()}
+    layer_below = below(tables, name, frame, audited)
+    facts = day_facts(frame, suite, audited, version, past, floors, layer_below)
     return _Counted(suite, frame, facts, time.monotonic() - started)
 
 
-def _audit(counted: _Counted) -> _Audited:
+def _audit(counted: _Counted) -> Audited:
     # Imported here, or by `import_expectations`, so that only what audits pays for it.
     from expectations.audit import audit
 
     started, days = time.monotonic(), tuple(each.day for each in counted.facts)
     results = audit(counted.frame, counted.suite, counted.facts)
     _log(counted.suite.table, days, results, counted.seconds + time.monotonic() - started)
-    return _Audited(counted.suite, days, results)
+    return Audited(counted.suite, days, results)
 
 
-def _history(tables: Tables, suite: Suite, days: Sequence[date]) -> dict[date, int]:
-    """Rows by day of the days that the audited ones are compared with."""
-    if suite.day_column is None:
-        return {}
-    before = tables.read_days(suite.table, history_days(days), suite.day_column)
-    counted = before.groupBy(F.col(suite.day_column).alias("day")).count().collect()
-    return {row["day"]: row["count"] for row in counted}
+def _earlier_audits(
+    tables: Tables, names: Sequence[str], days: Sequence[date]
+) -> dict[str, dict[date, Past]]:
+    """What the last audits of the days before, and of these, saw: no earlier day's rows are read again."""
+    results = tables.read_days(RESULTS, days_asked(days)).where(F.col("table").isin(list(names)))
+    rows = results.select("table", "day", "expectation", "observed", "details").collect()
+    return pasts([row.asDict() for row in rows])
 
 
-def _record(tables: Tables, audited: Sequence[_Audited]) -> None:
+def _record(tables: Tables, audited: Sequence[Audited]) -> None:
     """One commit for all the tables with the same days: it costs more than the audit of a small table."""
     for days in dict.fromkeys(each.days for each in audited):
         together = [each for each in audited if each.days == days]

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,8 @@ from expectations import audit as audit_module
 from expectations.audit import audit
 from expectations.facts import day_facts
 from expectations.results import AuditResult, failures
-from expectations.rules import Holds, NotNull, Suite
+from expectations.rules import Between, Fresh, Holds, InSet, NotNull, Suite
+from expectations.usual import Past, pasts
 from tests.expectations.rows import (
     DAY,
     ESTIMATE_COLUMNS,
@@ -57,6 +58,7 @@ EVENT_FAULTS: list[Fault] = [
     ({"event_ts": FAR_LATER}, "event_ts_on_day"),
     ({"event_id": "twice"}, "key_unique"),
     ({"device": None}, "device_mostly_known"),
+    ({"ingest_day": date(2027, 1, 1)}, "arrives_on_its_day"),
 ]
 EXPOSURE_FAULTS: list[Fault] = [
     ({"arm": "blue"}, "arm_of_experiment"),
@@ -112,10 +114,10 @@ def audited(
     frame: DataFrame,
     suite: Suite,
     days: Sequence[date] = (DAY,),
-    history: Mapping[date, int] | None = None,
+    past: Mapping[date, Past] | None = None,
     floors: Mapping[date, int] | None = None,
 ) -> tuple[AuditResult, ...]:
-    return audit(frame, suite, day_facts(frame, suite, days, version_of(frame), history or {}, floors or {}))
+    return audit(frame, suite, day_facts(frame, suite, days, version_of(frame), past or {}, floors or {}))
 
 
 @pytest.mark.parametrize(("suite", "columns", "row", "faults"), ALL_FAULTS)
@@ -168,6 +170,17 @@ def test_a_failure_says_what_was_seen_and_expected(spark: SparkSession) -> None:
     assert the(results, "event_id_not_null").unexpected_count == 0
 
 
+def test_a_breach_never_names_a_profile(spark: SparkSession) -> None:
+    rules = (Between("profile_id", 0, 10), InSet("event_id", ("e",)), Between("watch_ms", 0, 10))
+    suite = replace(events_suite(), row_rules=rules)
+    rows = [event(profile_id=77_123, event_id="77123-5"), event(profile_id=3, event_id="e")]
+    results = audited(frame_of(spark, EVENT_COLUMNS, rows), suite)
+    assert len(failed(results)) == 3
+    assert "77123" not in repr(results)
+    assert the(results, "profile_id_at_least_0_at_most_10").observed == "in 1 rows"
+    assert the(results, "event_id_in_set").observed == "in 1 rows"
+
+
 def test_several_conditions_of_one_name_say_which_broke(spark: SparkSession) -> None:
     rows = [profile_day(play_starts=float("nan")), profile_day(play_starts=float("inf")), profile_day()]
     result = the(audited(frame_of(spark, PROFILE_DAY_COLUMNS, rows), profile_days_suite()), "measures_finite")
@@ -193,19 +206,80 @@ def test_an_empty_table_can_be_audited(spark: SparkSession) -> None:
     assert failed(results) == set()
 
 
-def test_a_day_far_from_the_median_of_the_days_before_is_a_warning(spark: SparkSession) -> None:
-    frame = frame_of(spark, EVENT_COLUMNS, [event()])
-    before = {DAY - timedelta(days=n): 10 for n in (1, 2, 4)}
-    result = the(audited(frame, events_suite(), history=before), "rows_near_median")
-    assert (result.success, result.severity, result.observed) == (False, "warning", "0.100")
+def test_a_day_far_from_the_same_weekday_of_weeks_before_is_a_warning(spark: SparkSession) -> None:
+    frame = frame_of(spark, EVENT_COLUMNS, [event() for _ in range(6)])
+    weekdays = {later(-n): Past(6, 1) for n in range(1, 8)}
+    past = {**weekdays, later(-7): Past(12, 1), later(-14): Past(8, 1), later(-21): Past(0, 1)}
+    result = the(audited(frame, events_suite(), past=past), "rows_usual")
+    assert (result.success, result.severity, result.observed) == (False, "warning", "0.600")
 
 
-def test_the_median_needs_three_days_and_a_day_on_which_rows_are_due(spark: SparkSession) -> None:
+def test_a_young_table_is_compared_with_the_days_before_on_which_rows_were_due(spark: SparkSession) -> None:
     frame = frame_of(spark, EVENT_COLUMNS, [event()])
-    before = {DAY - timedelta(days=n): 10 for n in (1, 2, 4)}
-    two = {day: rows for day, rows in before.items() if day != DAY - timedelta(days=4)}
-    assert failed(audited(frame, events_suite(), history=two)) == set()
-    assert failed(audited(frame, events_suite(), history=before, floors={DAY: 0})) == set()
+    three = {later(-n): Past(10, 1) for n in (1, 2, 7)}
+    result = the(audited(frame, events_suite(), past=three), "rows_usual")
+    assert (result.success, result.observed) == (False, "0.100")
+    few = {**three, later(-7): Past(10, floor=0)}  # late rows on a day that was never loaded
+    assert failed(audited(frame, events_suite(), past=few)) == set()
+    assert failed(audited(frame, events_suite(), past=three, floors={DAY: 0})) == set()
+
+
+def test_a_level_that_vanishes_is_named_and_the_same_shares_pass(spark: SparkSession) -> None:
+    usual = {"device": {"tv": 0.6, "web": 0.4}, "region": {"eu": 1.0}}
+    past = {later(-n): Past(200, 1, usual) for n in (1, 2, 3)}
+    as_usual = [event(device="web" if n % 5 < 2 else "tv") for n in range(200)]
+    assert failed(audited(frame_of(spark, EVENT_COLUMNS, as_usual), events_suite(), past=past)) == set()
+    results = audited(
+        frame_of(spark, EVENT_COLUMNS, [event() for _ in range(200)]), events_suite(), past=past
+    )
+    assert failed(results) == {(DAY, "device_shares_usual")}
+    moved = the(results, "device_shares_usual")
+    assert (moved.severity, moved.unexpected_count) == ("warning", 2)
+    assert moved.observed == (
+        "tv is 1.000 of the rows, usually 0.600; web is 0.000 of the rows, usually 0.400"
+    )
+    assert moved.details == '{"tv": 1.0}'
+
+
+def test_a_profiles_rows_of_a_level_count_as_one_draw(spark: SparkSession) -> None:
+    past = {later(-n): Past(200, 1, {"device": {"tv": 0.6, "web": 0.4}}) for n in (1, 2, 3)}
+    rows = [event(profile_id=n % 5) for n in range(200)]
+    assert failed(audited(frame_of(spark, EVENT_COLUMNS, rows), events_suite(), past=past)) == set()
+
+
+def test_the_audits_of_earlier_days_tell_what_is_usual(spark: SparkSession) -> None:
+    rows = [event(device=device) for device in ("tv", "tv", "web", None)]
+    results = audited(frame_of(spark, EVENT_COLUMNS, rows), events_suite(), floors={DAY: 2})
+    seen = pasts([asdict(result) for result in results])["events"][DAY]
+    assert (seen.rows, seen.floor) == (4, 2)
+    assert seen.shares["device"] == {"tv": 0.5, "web": 0.25, "unknown": 0.25}
+    assert seen.shares["hour"] == {"12": 1.0}
+
+
+def test_a_day_whose_last_hours_are_missing_is_a_warning_if_it_has_rows_enough(spark: SparkSession) -> None:
+    suite = events_suite()
+    few = replace(suite, day_rules=(Fresh("event_ts", 2, rows=2),))
+    last = datetime(DAY.year, DAY.month, DAY.day, 21, 30)
+    frame = frame_of(spark, EVENT_COLUMNS, [event(), event(event_ts=last)])
+    stale = the(audited(frame, few), "event_ts_fresh")
+    assert (stale.success, stale.observed) == (False, "2.50 h before the end of the day")
+    assert failed(audited(frame, suite)) == set()
+    fresh = frame_of(spark, EVENT_COLUMNS, [event(), event(event_ts=last + timedelta(hours=1))])
+    assert failed(audited(fresh, few)) == set()
+
+
+def test_rows_of_few_profiles_are_a_warning(spark: SparkSession) -> None:
+    rows = [event(profile_id=7) for _ in range(501)]
+    results = audited(frame_of(spark, EVENT_COLUMNS, [*rows, event()]), events_suite())
+    assert failed(results) == {(DAY, "rows_of_heavy_profiles")}
+    assert the(results, "rows_of_heavy_profiles").observed == "0.9980"
+
+
+def test_a_snapshot_of_two_days_ago_is_a_warning(spark: SparkSession) -> None:
+    yesterday = frame_of(spark, PROFILE_COLUMNS, [profile(snapshot_day=later(-1))])
+    assert failed(audited(yesterday, profiles_suite())) == set()
+    stale = frame_of(spark, PROFILE_COLUMNS, [profile(snapshot_day=later(-2))])
+    assert failed(audited(stale, profiles_suite())) == {(DAY, "snapshot_day_fresh")}
 
 
 def test_a_missing_column_fails_the_schema_and_every_rule_that_needs_it(spark: SparkSession) -> None:
@@ -218,6 +292,12 @@ def test_a_missing_column_fails_the_schema_and_every_rule_that_needs_it(spark: S
         "event_ts_on_day",
         "key_unique",
         "device_mostly_known",
+        "event_ts_fresh",
+        "device_shares_usual",
+        "region_shares_usual",
+        "event_type_shares_usual",
+        "hour_shares_usual",
+        "rows_of_heavy_profiles",
     }
     assert the(results, "schema").observed == "event_id is missing; event_ts is missing; device is missing"
     assert "does not exist" in (the(results, "event_ts_not_null").details or "")
@@ -247,8 +327,10 @@ def test_an_expectation_that_raises_in_spark_leaves_the_others_checked(spark: Sp
     suite = replace(events_suite(), row_rules=(raising, NotNull("event_id"), NotNull("profile_id")))
     results = audited(frame_of(spark, EVENT_COLUMNS, [event(profile_id=None)]), suite)
     assert {name for _, name in failed(results)} == {"raises", "profile_id_not_null"}
-    assert "CAST_INVALID_INPUT" in (the(results, "raises").details or "")
-    assert "\n" not in (the(results, "raises").details or "")
+    details = the(results, "raises").details or ""
+    assert "CAST_INVALID_INPUT" in details
+    assert "tv" not in details  # a row's value
+    assert "\n" not in details
 
 
 def test_a_failure_whose_day_is_not_found_is_never_lost(

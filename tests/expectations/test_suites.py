@@ -5,10 +5,11 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from expectations.facts import enrolment_floors, history_days
+from expectations.facts import enrolment_floors
 from expectations.results import AuditResult, failure_line, failures
 from expectations.rules import Between, Holds
 from expectations.suites import profile_days_suite, profile_windows_suite
+from expectations.usual import days_asked
 from tests.expectations.rows import DAY, events_suite, exposures_suite, later
 
 EXPECTATIONS = Path(__file__).resolve().parents[2] / "expectations"
@@ -56,9 +57,8 @@ def test_the_columns_read_are_the_key_and_the_ruled_ones_once_each() -> None:
     )
 
 
-def test_the_history_is_the_week_before_without_the_days_themselves() -> None:
-    assert history_days([DAY, later(1)]) == [later(n) for n in range(-7, 0)]
-    assert history_days([DAY, later(10)])[-1] == later(9)
+def test_the_days_asked_for_are_a_week_and_the_same_weekday_of_four_and_the_days_themselves() -> None:
+    assert days_asked([DAY]) == [later(n) for n in (-28, -21, -14, *range(-7, 1))]
 
 
 def test_a_floor_holds_on_the_first_and_the_last_day_of_an_enrolment() -> None:

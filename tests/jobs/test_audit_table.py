@@ -22,9 +22,10 @@ NEXT = DAY + timedelta(days=1)
 
 
 def write_profile_days(tables: Tables, *rows: tuple[date, int, float]) -> None:
-    """Rows of (day, profile_id, every measure)."""
+    """Rows of (day, profile_id, active); the other measures are 0, as on a day without events."""
     frame = tables.spark.createDataFrame(list(rows), "day DATE, profile_id BIGINT, value DOUBLE")
-    measures = [f"value AS {name}" for name in tables.project.catalogue.measures]
+    catalogue = tables.project.catalogue
+    measures = [f"{'value' if name == 'active' else '0D'} AS {name}" for name in catalogue.measures]
     written = frame.selectExpr("day", "profile_id", "1L AS household_id", *measures)
     tables.replace("profile_days", written, {"day": sorted({day for day, _, _ in rows})})
 
@@ -72,11 +73,28 @@ def test_a_warning_is_recorded_and_does_not_raise(tables: Tables) -> None:
     )
 
 
-def test_rows_are_compared_with_the_days_before_in_the_table(tables: Tables) -> None:
-    before = [(DAY - timedelta(days=back), n, 1.0) for back in (1, 2, 3) for n in range(4)]
-    write_profile_days(tables, *before, (DAY, 1, 1.0))
+def test_rows_are_compared_with_the_days_that_were_audited_before(tables: Tables) -> None:
+    before = [DAY - timedelta(days=back) for back in (1, 2, 3)]
+    write_profile_days(tables, *((day, n, 1.0) for day in before for n in range(4)), (DAY, 1, 1.0))
+    audit_days(tables, "profile_days", before)
     audit_days(tables, "profile_days", [DAY])
-    assert ("rows_near_median", False, "0.250") in recorded(tables, "expectation", "success", "observed")
+    assert ("rows_usual", False, "0.250") in recorded(tables, "expectation", "success", "observed")
+
+
+def test_a_day_that_was_due_once_is_due_when_late_rows_touch_it(tables: Tables) -> None:
+    write_profile_days(tables, (DAY, 1, 1.0))
+    audit_tables(tables, ["profile_days"], [DAY - timedelta(days=1), DAY], due=[DAY])
+    audit_tables(
+        tables, ["profile_days"], [DAY - timedelta(days=1), DAY, NEXT], due=[NEXT + timedelta(days=1)]
+    )
+    floors = {
+        row[0]: row[2] for row in recorded(tables, "day", "expectation", "observed") if "floor" in row[1]
+    }
+    assert floors == {
+        DAY - timedelta(days=1): "0 rows, floor 0",
+        DAY: "1 rows, floor 1",
+        NEXT: "0 rows, floor 0",
+    }
 
 
 def test_other_days_and_tables_keep_their_results(tables: Tables) -> None:
