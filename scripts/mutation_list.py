@@ -225,12 +225,15 @@ MUTATIONS = (
             "((observed - expected) ** 2 / expected)",
             "((observed - expected) ** 2 / observed)",
         ),
-        ("likelihood with the wrong sign", "- counts * np.log(shares)", "+ counts * np.log(shares)"),
+        ("divergence with the wrong sign", "degrees + divergence", "degrees - divergence"),
+        ("degrees of freedom forgotten", "0.5 * (1 - len(counts)) * np.log1p", "-0.5 * np.log1p"),
+        ("entropy's series with the wrong divisor", "(j * (j - 1))", "(j * (j + 1))"),
+        ("second term of Stirling's series with the wrong sign", "-1 / 360", "1 / 360"),
         ("e-BH as Bonferroni", "math.log(len(ordered) / (alpha * k))", "math.log(len(ordered) / alpha)"),
         (
             "prior not centred on the shares",
-            "prior = prior_k * shares",
-            "prior = prior_k * np.ones_like(shares)",
+            "counts.sum(), prior_k * shares",
+            "counts.sum(), prior_k * np.ones_like(shares)",
         ),
     ),
     *_of(

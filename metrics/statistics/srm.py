@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtrc, gammaln, log_ndtr
+from scipy.special import chdtrc, gammaln, log_ndtr, xlog1py, xlogy
 
 from metrics.checks import check_positive
 from metrics.errors import InputError
@@ -19,6 +19,8 @@ PRIOR_K = 1000.0
 TRIGGER_ALPHA = 0.01
 # Below this the p-value loses digits on its way to 0.
 _SMALLEST_P = 1e-290
+# Bernoulli numbers over 2j (2j − 1): Stirling's series of log Γ in 1/x, 1/x³, …
+_STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,37 @@ def srm_test(counts: Sequence[int], shares: Sequence[float], prior_k: float = PR
 
 
 def log_e_value(counts: np.ndarray, shares: np.ndarray, prior_k: float = PRIOR_K) -> float:
-    """Log Bayes factor of Dirichlet(k w) against w, for cumulative counts."""
-    prior = prior_k * shares
-    total = gammaln(prior.sum()) - gammaln(prior.sum() + counts.sum())
-    return float(total + (gammaln(prior + counts) - gammaln(prior) - counts * np.log(shares)).sum())
+    """Log Bayes factor of Dirichlet(k w) against w, for cumulative counts n: with a = k w, N = Σn,
+
+        log Γ(k) − log Γ(k + N) + Σ [log Γ(a + n) − log Γ(a) − n log w].
+
+    Summed as it stands, that loses as many digits as N is larger than it. With Stirling's series, Γ(x) is taken as its
+    leading part, whose logarithms cancel by algebra (Σ(n − N w) = 0), and a remainder that is small.
+    """
+    n_units, prior = counts.sum(), prior_k * shares
+    planned = (prior_k + n_units) * shares  # of a + n
+    away = (counts - n_units * shares) / planned
+    degrees = 0.5 * (1 - len(counts)) * np.log1p(n_units / prior_k) - 0.5 * np.log1p(away).sum()
+    divergence = (planned * _relative_entropy(away)).sum()
+    remainders = (_stirling(prior + counts) - _stirling(prior)).sum()
+    of_total = _stirling(np.array([prior_k + n_units, prior_k]))
+    return float(degrees + divergence + remainders - of_total[0] + of_total[1])
+
+
+def _relative_entropy(x: np.ndarray) -> np.ndarray:
+    """(1 + x) log(1 + x) − x, by its series Σ (−x)^j / (j (j − 1)) where the terms would cancel."""
+    near = np.where(np.abs(x) < 0.05, x, 0.0)
+    series = sum((-near) ** j / (j * (j - 1)) for j in range(2, 14))
+    return np.where(np.abs(x) < 0.05, series, xlog1py(1 + x, x) - x)
+
+
+def _stirling(x: np.ndarray) -> np.ndarray:
+    """log Γ(x) − [(x − ½) log x − x + ½ log 2π], by its series from 10 on."""
+    inverse = 1 / np.maximum(x, 10.0)
+    series = sum(c * inverse ** (2 * j + 1) for j, c in enumerate(_STIRLING))
+    near = np.minimum(x, 10.0)
+    direct = gammaln(near) - (xlogy(near - 0.5, near) - near + 0.5 * math.log(2 * math.pi))
+    return np.where(x >= 10.0, series, direct)
 
 
 def log_chi_square_tail(chi_square: float, df: int) -> float:

@@ -1,4 +1,5 @@
 import math
+from decimal import Decimal, getcontext
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from scipy.special import chdtrc
 
 from metrics.errors import InputError
-from metrics.statistics.srm import e_bh, log_chi_square_tail, srm_test
+from metrics.statistics.srm import e_bh, log_chi_square_tail, log_e_value, srm_test
 from tests.metrics.statistics.support import cases, profiles, reference
 
 CHI_SQUARE_CASES = ("51_3_48_7", "50_50_large", "three_arms", "tiny_expected", "zero_arm", "extreme")
@@ -86,3 +87,32 @@ def test_impossible_input_is_refused(counts: list[int], shares: list[float]) -> 
 def test_a_prior_needs_weight(prior_k: float) -> None:
     with pytest.raises(InputError, match="prior k"):
         srm_test([1, 2], [0.5, 0.5], prior_k)
+
+
+@pytest.mark.parametrize(
+    ("counts", "shares", "prior_k"),
+    [
+        ((1000, 1100), (0.5, 0.5), 1e9),  # as written, the logarithms of Γ lose all digits of it
+        ((1000, 1100), (0.5, 0.5), 1e15),
+        ((700, 1500, 20), (0.25, 0.5, 0.25), 1000.0),
+        ((3, 0, 11), (0.25, 0.25, 0.5), 0.01),
+        ((1, 0), (0.5, 0.5), 1000.0),
+    ],
+)
+def test_the_e_value_keeps_its_digits(
+    counts: tuple[int, ...], shares: tuple[float, ...], prior_k: float
+) -> None:
+    """Against its predictive form, unit by unit, with 50 digits."""
+    getcontext().prec = 50
+    k, expected = Decimal(prior_k), Decimal(0)
+    for count, share in zip(counts, map(Decimal, shares), strict=True):
+        expected += sum(((k * share + j) / (k * share)).ln() for j in range(count))
+    expected -= sum(((k + j) / k).ln() for j in range(sum(counts)))
+    found = log_e_value(np.array(counts, float), np.array(shares), prior_k)
+    assert found == pytest.approx(float(expected), rel=1e-10, abs=1e-18)
+
+
+def test_the_e_value_of_twelve_million_profiles_keeps_its_digits() -> None:
+    """To what arithmetic with 50 digits gives (mpmath)."""
+    found = log_e_value(np.array([6_000_000.0, 6_012_000.0]), np.array([0.5, 0.5]))
+    assert found == pytest.approx(1.296386213, rel=5e-10)
