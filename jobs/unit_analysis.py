@@ -1,11 +1,14 @@
 """The analysis of one file of units, as `watchlift analyze` prints it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pyspark.errors import AnalysisException
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -32,7 +35,8 @@ def analyze_units(spark: SparkSession, experiment: UnitExperiment, replicates: i
     """Every estimate, sample-ratio check and interaction test of the file. Raises InputError for a faulty file."""
     typed = typed_units(read_units(spark, experiment.file), experiment).persist()
     try:
-        windows = unit_windows(typed, experiment)
+        with _rows_as_long_as_the_header(experiment.file):
+            windows = unit_windows(typed, experiment)
         analysis = estimate(windows, experiment.design, experiment.catalogue, None, replicates=replicates)
         checks = _sample_ratios(windows, experiment)
         if any(check.triggered for check in checks):
@@ -52,11 +56,33 @@ def read_units(spark: SparkSession, file: UnitFile) -> DataFrame:
     try:
         if file.format == "csv":
             separator = "\t" if ".tsv" in Path(file.path).suffixes else ","
-            return spark.read.csv(file.path, header=True, sep=separator, escape='"')
+            # All columns are parsed, also those that nobody asks for: so a row of too few or too many fields is seen.
+            strict = spark.read.options(mode="FAILFAST", columnPruning=False)
+            return strict.csv(file.path, header=True, sep=separator, escape='"')
         return spark.read.format(file.format).load(file.path)
-    except AnalysisException as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{file.path} cannot be read as {file.format}: {reason}") from None
+    except (PySparkException, Py4JJavaError) as error:
+        raise InputError(
+            f"{file.path} cannot be read as {file.format}: {reason_of(error)}; correct source.path or source.format"
+        ) from None
+
+
+def reason_of(error: PySparkException | Py4JJavaError) -> str:
+    """Spark's own first line."""
+    told = error.java_exception.toString() if isinstance(error, Py4JJavaError) else str(error)
+    return str(told).splitlines()[0]
+
+
+@contextmanager
+def _rows_as_long_as_the_header(file: UnitFile) -> Iterator[None]:
+    try:
+        yield
+    except (PySparkException, Py4JJavaError) as error:  # unit_windows looks at all rows
+        if "MALFORMED_RECORD_IN_PARSING" not in str(error):
+            raise
+        raise InputError(
+            f"{file.path}: a row has more or fewer fields than the header; correct it, or write Parquet if a field "
+            "holds line breaks"
+        ) from None
 
 
 def as_document(analysis: UnitAnalysis) -> dict[str, Any]:

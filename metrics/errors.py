@@ -12,5 +12,9 @@ class ConfigurationError(InputError):
 
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
-        more = f" (and {len(faults) - 1} more: run `watchlift validate`)" if len(faults) > 1 else ""
+        more = (
+            f" (and {len(faults) - 1} more: `watchlift validate`, or --format json)"
+            if len(faults) > 1
+            else ""
+        )
         super().__init__(self.faults[0] + more)

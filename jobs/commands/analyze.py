@@ -30,16 +30,17 @@ def _analyze(arguments: argparse.Namespace) -> None:
     # What is wrong in the specification is said before anything heavy is loaded.
     experiment = load_unit_experiment(arguments.spec)
 
+    from py4j.protocol import Py4JJavaError
     from pyspark.errors import PySparkException
 
     from jobs.embedded import embedded_spark
-    from jobs.unit_analysis import analyze_units, as_document
+    from jobs.unit_analysis import analyze_units, as_document, reason_of
 
     with embedded_spark("watchlift-analyze") as spark:
         try:
             analysis = analyze_units(spark, experiment, arguments.replicates)
-        except PySparkException as error:
-            reason = str(error).splitlines()[0]
+        except (PySparkException, Py4JJavaError) as error:
+            reason = reason_of(error)
             raise WorkFailed(f"{experiment.file.path}: Spark stopped: {reason}; check the file") from error
     print_answer(arguments, as_document(analysis), _text(analysis))
 
@@ -53,6 +54,7 @@ def _replicates(text: str) -> int:
 
 def _text(analysis: "UnitAnalysis") -> str:
     """Sample ratio, then a block per metric and arm: everybody first, then segments; then interactions."""
+    from metrics.reasons import STATUS_WORDS
     from metrics.wording import p_value
 
     blocks = [_sample_ratio(analysis)]
@@ -63,7 +65,7 @@ def _text(analysis: "UnitAnalysis") -> str:
         [
             f"{row.metric} by {row.segment}",
             row.arm,
-            p_value(row.p_value) if row.status == "ok" else row.status,
+            p_value(row.p_value) if row.status == "ok" else STATUS_WORDS[row.status],
         ]
         for row in analysis.interactions
     ]
@@ -97,10 +99,11 @@ def _place(row: "Estimate") -> str:
 
 
 def _numbers(row: "Estimate") -> list[str]:
+    from metrics.reasons import STATUS_WORDS
     from metrics.wording import decimals_for, number, p_value, percent
 
     if row.effect is None:
-        return [row.status.replace("_", " "), "", "", ""]
+        return [STATUS_WORDS[row.status], "", "", ""]
     digits = decimals_for(row.std_error)
     low, high = (number(end, digits) for end in (row.ci_low, row.ci_high))
     return [

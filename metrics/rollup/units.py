@@ -13,6 +13,7 @@ from metrics.statistics.layout import STRATUM, UNKNOWN, covariate_sources, strat
 # A whole number as numbers are written, so that equal texts are equal numbers.
 _WHOLE_NUMBER = "^(0|[1-9][0-9]{0,18})$"
 _LONGEST_ID = 19
+_LARGEST = 1e100  # squares of sums of more have no end
 _NOTHING = ("", "na", "n/a", "nan", "null", "none")
 
 
@@ -73,9 +74,17 @@ def _covariates(experiment: UnitExperiment) -> tuple[str, ...]:
 
 def _require_columns(raw: DataFrame, experiment: UnitExperiment) -> None:
     for name in experiment.file.columns(experiment.design, experiment.catalogue):
+        # Spark adds its position to the name of a column that another one has, but for case.
+        twins = [c for n, c in enumerate(raw.columns) if c.lower() == f"{name}{n}".lower()]
+        if len(twins) > 1:
+            raise InputError(
+                f"{experiment.file.path} has {len(twins)} columns '{name}'; name each differently"
+            )
         if name not in raw.columns:
-            known = ", ".join(raw.columns)
-            raise InputError(f"{experiment.file.path} has no column '{name}'; it has {known}")
+            known = ", ".join(raw.columns) or "none; is it empty?"
+            raise InputError(
+                f"{experiment.file.path} has no column '{name}'; correct the specification: it has {known}"
+            )
 
 
 def _looked_at(typed: DataFrame, experiment: UnitExperiment) -> Row:
@@ -89,7 +98,7 @@ def _looked_at(typed: DataFrame, experiment: UnitExperiment) -> Row:
         "example arm": F.min(F.when(unknown, F.coalesce(_text(file.arm), F.lit("null")))),
     }
     for column in _numeric(experiment):
-        finite = _number(column).isNotNull() & (F.abs(_number(column)) < F.lit(float("inf")))
+        finite = _number(column).isNotNull() & (F.abs(_number(column)) <= _LARGEST)
         broken = _said(column).isNotNull() & ~finite
         asked[f"known {column}"] = F.count(_said(column))
         asked[f"bad {column}"] = F.count_if(broken)
@@ -121,7 +130,7 @@ def _check(facts: Row, experiment: UnitExperiment) -> None:
             example = facts[f"example {column}"]
             raise InputError(
                 f"{where}: {facts[f'bad {column}']} rows of {column} are no number, such as '{example}'; "
-                "correct them, or leave them empty"
+                "correct them, or leave them empty (numbers go up to 1e100)"
             )
     for column in _proportions(experiment):
         if (example := facts[f"not 0 or 1 {column}"]) is not None:

@@ -305,6 +305,7 @@ def test_an_outcome_that_nobody_has_is_no_data(spark: SparkSession, tmp_path: Pa
         ({"user": ""}, "1 rows have no user"),
         ({"user": "001"}, "user '001' has 2 rows; give one row per unit"),
         ({"spend": "1,5"}, "1 rows of spend are no number, such as '1,5'"),
+        ({"spend": "1e101"}, "1 rows of spend are no number, such as '1e101'"),
         ({"spend": "inf"}, "1 rows of spend are no number, such as 'inf'"),
         ({"before": "n.a."}, "1 rows of before are no number, such as 'n.a.'"),
         ({"kept": "2"}, "kept is 2; a proportion is 0 or 1"),
@@ -324,8 +325,30 @@ def test_a_missing_column_or_file_is_one_line(spark: SparkSession, tmp_path: Pat
     with pytest.raises(InputError, match=r"no such file .*units\.csv"):
         analyze_units(spark, experiment)
     (tmp_path / "units.csv").write_text("user,variant\n1,a\n")
-    with pytest.raises(InputError, match="has no column 'spend'; it has user, variant"):
+    with pytest.raises(
+        InputError, match="has no column 'spend'; correct the specification: it has user, variant"
+    ):
         analyze_units(spark, experiment)
+
+
+def test_files_that_are_not_what_they_say_are_one_line(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "spec.yml").write_text(UNITS)
+    experiment = load_unit_experiment(tmp_path / "spec.yml")
+    (tmp_path / "units.csv").write_text("user,variant,spend,Spend\n1,a,1,2\n")
+    with pytest.raises(InputError, match="has 2 columns 'spend'; name each differently"):
+        analyze_units(spark, experiment)
+    analyzed(spark, tmp_path, people(30))
+    whole = (tmp_path / "units.csv").read_text()
+    for row in ("too,few", "too,many" + "," * 20, '"a line\nbreak",a'):
+        (tmp_path / "units.csv").write_text(f"{whole}{row}\n")
+        with pytest.raises(InputError, match="a row has more or fewer fields than the header"):
+            analyze_units(spark, experiment)
+    (tmp_path / "units.parquet").write_bytes(b"PAR1garbagePAR1")
+    (tmp_path / "parquet.yml").write_text(UNITS.replace("units.csv", "units.parquet"))
+    with pytest.raises(
+        InputError, match=r"units\.parquet cannot be read as parquet: .*; correct source\.path"
+    ):
+        analyze_units(spark, load_unit_experiment(tmp_path / "parquet.yml"))
 
 
 def test_parquet_and_delta_give_the_same(spark: SparkSession, tmp_path: Path) -> None:
