@@ -1,12 +1,8 @@
-"""Landing files to readout: against an independent oracle, run twice, and killed on the way."""
+"""Landing files to readout, against an independent oracle. Kills and second runs: tests/scripts/test_faults.py."""
 
 import gzip
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -15,10 +11,8 @@ from pyspark.sql import functions as F
 
 from jobs.arguments import Days
 from jobs.audit_table import AuditFailed
-from jobs.java import QUICK_START, archived_classes
 from jobs.render_readout import render_readouts
 from jobs.run_day import run_day
-from jobs.run_experiments import run_experiments
 from jobs.tables import Tables
 from metrics.checksum import checksum
 from metrics.configuration.project import load_project
@@ -26,7 +20,6 @@ from tests.end_to_end.conftest import ANALYSIS_DAY, CONF
 from tests.end_to_end.golden import golden
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
-ROOT = CONF.parent
 # The columns that say who computed a row and when; DESIGN excepts them from "run twice, same table".
 AUDIT_COLUMNS = ("computed_at", "code_version", "since")
 DECISION = {"play_starts_7d": "cuped", "watch_minutes_7d": "cuped", "start_failure_rate": "ratio"}
@@ -42,10 +35,6 @@ def fingerprint(tables: Tables, name: str) -> str:
     found = rows.agg(checksum(["row"]).alias("version")).first()
     assert found is not None
     return str(found["version"])
-
-
-def everything(tables: Tables) -> dict[str, str]:
-    return {name: fingerprint(tables, name) for name in tables.declared}
 
 
 @pytest.fixture
@@ -66,57 +55,6 @@ def test_the_estimates_are_what_plain_pandas_and_statsmodels_find_in_the_landing
         assert row["status"] == "ok"
         for name, number in numbers.items():
             assert row[name] == pytest.approx(number, rel=1e-9), (metric, name)
-
-
-def test_jobs_run_twice_and_killed_on_the_way_leave_the_same_tables(copied_run: Tables) -> None:
-    """Each kill is half way through a job: after one of its writes, before the next.
-
-    The tables of rows have lost what the last day wrote; checks, audits and profiles are written a second time.
-    """
-    before = everything(copied_run)
-    for name, column in {
-        "events": "ingest_day",
-        "exposures": "day",
-        "profile_days": "day",
-        "exposure_day_measures": "day",
-        "profile_windows": "analysis_day",
-        "moments": "analysis_day",
-        "estimates": "analysis_day",
-    }.items():
-        copied_run.delete(name, f"{column} = DATE'{ANALYSIS_DAY}'")
-    copied_run.delete("rollout_decisions", "true")
-    _run_until_killed(copied_run, "run_day", "events: replaced")
-    _run_until_killed(copied_run, "run_day", "exposure_day_measures: replaced")
-    run_day(copied_run, Days(ANALYSIS_DAY, ANALYSIS_DAY))
-    _run_until_killed(copied_run, "run_experiments", "moments: replaced")
-    run_experiments(copied_run, Days(ANALYSIS_DAY, ANALYSIS_DAY))
-    after = everything(copied_run)
-    assert [name for name in before if before[name] != after[name]] == []
-
-
-def _run_until_killed(tables: Tables, job: str, line: str) -> None:
-    command = [sys.executable, str(ROOT / "jobs" / f"{job}.py"), "--day", str(ANALYSIS_DAY)]
-    command += ["--conf-dir", str(CONF), "--data-dir", str(tables.project.data_dir)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYSPARK_SUBMIT_ARGS": _SMALL}
-    process = subprocess.Popen(
-        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert process.stderr is not None
-    seen = []
-    for text in process.stderr:
-        seen.append(text)
-        if f"watchlift.tables {line}" in text:
-            os.killpg(process.pid, signal.SIGKILL)
-            break
-    process.stderr.close()
-    assert process.wait() == -signal.SIGKILL, "".join(seen[-20:])
-
-
-_SMALL = (
-    f"--master local[2] --driver-memory 1g --driver-java-options '{archived_classes()} {QUICK_START}' "
-    "--conf spark.sql.shuffle.partitions=1 --conf spark.databricks.delta.snapshotPartitions=1 "
-    "--conf spark.ui.enabled=false --conf spark.ui.showConsoleProgress=false pyspark-shell"
-)
 
 
 def test_a_bad_day_stops_at_its_audit_and_says_so(copied_run: Tables) -> None:

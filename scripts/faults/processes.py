@@ -1,0 +1,81 @@
+"""Running a job by spark-submit in a process of its own, which may be killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+from jobs.tables import Tables
+from scripts.environment import ROOT, Settings, environment
+from scripts.progress import LogFollower, job_message
+
+_WATCHED = 0.05
+_SMALL = {"spark.sql.shuffle.partitions": 1, "spark.databricks.delta.snapshotPartitions": 1}
+
+
+class Run:
+    """One spark-submit of a job over a day."""
+
+    def __init__(
+        self, tables: Tables, job: str, day: date, master: str = "local[2]", name: str | None = None
+    ) -> None:
+        project = tables.project
+        settings = Settings(project.data_dir, master)
+        self.log = project.data_dir / "logs" / f"{name or job}.log"
+        self.log.parent.mkdir(exist_ok=True)
+        self.log.unlink(missing_ok=True)
+        self._lines = LogFollower(self.log)
+        command = command_of(settings, job, day, project.conf_dir)
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                command,
+                env=environment_of(settings),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_for_lines(self, count: int) -> None:
+        """Until the job logged that many lines, or ended. Its first comes once its session is there."""
+        while self.process.poll() is None and count > 0:
+            count -= sum(job_message(line) is not None for line in self._lines.new_lines())
+            time.sleep(_WATCHED)
+
+    def kill_after(self, lines: int, seconds: float) -> bool:
+        """SIGKILL to all of it, that long after so many lines and the first; False where it ended before."""
+        self.wait_for_lines(lines + 1)
+        try:
+            self.process.wait(seconds)
+            return False
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            return True
+
+    def wait(self) -> str | None:
+        """Until its end: the job's one-line error, or None where there was none."""
+        if self.process.wait() == 0:
+            return None
+        lines = self.log.read_text(errors="replace").splitlines()
+        found = (line for line in reversed(lines) if line.startswith(("error: ", "conflict: ")))
+        return next(found, f"exit code {self.process.returncode}")
+
+
+def command_of(settings: Settings, job: str, day: date, conf_dir: Path) -> list[str]:
+    sizes = [part for name, value in _SMALL.items() for part in ("--conf", f"{name}={value}")]
+    return [
+        str(Path(sys.executable).with_name("spark-submit")),
+        *("--master", settings.master, "--properties-file", str(settings.properties_file), *sizes),
+        *(str(ROOT / "jobs" / f"{job}.py"), "--day", str(day)),
+        *("--conf-dir", str(conf_dir), "--data-dir", str(settings.data_dir)),
+    ]
+
+
+def environment_of(settings: Settings) -> Mapping[str, str]:
+    """Jobs import this tree, whatever wheel is installed."""
+    return {**environment(settings, quick_start=True), "PYTHONPATH": str(ROOT)}

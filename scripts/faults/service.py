@@ -1,0 +1,164 @@
+"""A small service with an experiment of a few days, loaded once in order: what every fault is compared with."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import yaml
+from pyspark.sql import SparkSession
+
+from jobs.arguments import Days
+from jobs.build_profile_windows import build_profile_windows
+from jobs.decide_rollout import decide_rollout
+from jobs.estimate_effects import estimate_effects
+from jobs.ingest_events import ingest_events
+from jobs.ingest_exposures import ingest_exposures
+from jobs.ingest_profiles import ingest_profiles
+from jobs.monitor_srm import monitor_srm
+from jobs.roll_up_profile_days import roll_up_profile_days
+from jobs.run_day import run_day
+from jobs.run_experiments import run_experiments
+from jobs.simulate_service import simulate
+from jobs.tables import Tables
+from metrics.configuration.project import Project, load_project
+from metrics.simulation.settings import Faults, Settings
+from scripts.environment import ROOT
+
+FIRST_DAY = date(2026, 3, 1)
+DAYS = 3
+COVARIATE_DAYS = ENROLMENT_DAYS = 1
+WINDOW = 2
+# Rows that never get in, and copies: what a clean run has to deal with, too.
+USUAL = Faults(duplicates=0.02, late=0.02, broken=0.004, null_keys=0.004, clock_skew=0.004, crossovers=0.02)
+STEPS: Mapping[str, Callable[[Tables, Days], object]] = {
+    "ingest_profiles": ingest_profiles,
+    "ingest_exposures": ingest_exposures,
+    "ingest_events": ingest_events,
+    "roll_up_profile_days": roll_up_profile_days,
+    "build_profile_windows": build_profile_windows,
+    "monitor_srm": monitor_srm,
+    "estimate_effects": estimate_effects,
+    "decide_rollout": decide_rollout,
+}
+JOBS = {"run_day": run_day, "run_experiments": run_experiments, **STEPS}
+
+
+@dataclass(frozen=True)
+class Service:
+    """Data folders under `folder`: `landed`, with landing files alone; `before`, without the last day in its tables;
+    `rolled_up`, with that day but for its experiments; `loaded`, with all.
+    """
+
+    spark: SparkSession
+    folder: Path
+    conf_dir: Path
+    days: Days
+
+    @property
+    def last(self) -> Days:
+        return Days(self.days.last, self.days.last)
+
+    def tables(self, name: str) -> Tables:
+        return Tables(self.spark, self.project(name))
+
+    def project(self, name: str) -> Project:
+        return load_project(self.conf_dir, self.folder / name)
+
+    def copy(self, of: str, name: str) -> Tables:
+        """A data folder of its own for a run that may go wrong."""
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+        shutil.copytree(self.folder / of, self.folder / name)
+        return self.tables(name)
+
+
+def make_service(
+    spark: SparkSession,
+    folder: Path,
+    profiles: int,
+    days: int = DAYS,
+    file_format: str = "json",
+    faults: Faults = USUAL,
+    max_days_late: int = 3,
+) -> Service:
+    """Simulate it, and load its days one by one, in order."""
+    service = Service(
+        spark,
+        folder,
+        small_configuration(folder / "conf", file_format, max_days_late),
+        Days(FIRST_DAY, FIRST_DAY + timedelta(days=days - 1)),
+    )
+    project = service.project("landed")
+    experiment = project.experiments[0]
+    settings = Settings(profiles, FIRST_DAY, days, seed=11, exposed_share=1.0, faults=faults)
+    simulate(spark, project, experiment, settings, file_format, truth_days=0)
+    if file_format == "json":
+        _two_files_a_day(folder / "landed" / "landing")
+    tables = service.copy("landed", "loaded")
+    tables.create()
+    for day in service.days.all[:-1]:
+        load(tables, Days(day, day))
+    service.copy("loaded", "before")
+    run_day(tables, service.last)
+    service.copy("loaded", "rolled_up")
+    run_experiments(tables, service.last)
+    return service
+
+
+def load(tables: Tables, days: Days) -> None:
+    """What the two DAGs do for a day."""
+    run_day(tables, days)
+    run_experiments(tables, days)
+
+
+def small_configuration(conf_dir: Path, file_format: str = "json", max_days_late: int = 3) -> Path:
+    """The project's own configuration, its experiment and windows shortened to a few days."""
+    shutil.copytree(ROOT / "conf", conf_dir, dirs_exist_ok=True)
+    for path in (conf_dir / "experiments").glob("*.yml"):
+        _edit(path, _short_experiment)
+    _edit(conf_dir / "metrics.yml", _short_windows)
+    _edit(conf_dir / "sources.yml", lambda values: _sources(values, file_format, max_days_late))
+    return conf_dir
+
+
+def _edit(path: Path, change: Callable[[dict], None]) -> None:
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    change(values)
+    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+
+def _short_experiment(values: dict) -> None:
+    values["start"] = FIRST_DAY + timedelta(days=COVARIATE_DAYS)
+    values["enrollment_days"] = ENROLMENT_DAYS
+    values["covariates"]["days"] = COVARIATE_DAYS
+    values["rollout"]["min_days"] = 1
+
+
+def _short_windows(values: dict) -> None:
+    for metric in values["metrics"].values():
+        if metric["window"] != "to_date":
+            metric["window"] = WINDOW
+
+
+def _sources(values: dict, file_format: str, max_days_late: int) -> None:
+    for kind in values.values():
+        for source in kind.values():
+            source["max_days_late"] = max_days_late
+            source["max_quarantined"] = 0.2
+            if file_format == "parquet":
+                source["format"], source["path"] = "parquet", source["path"].replace(".json.gz", ".parquet")
+
+
+def _two_files_a_day(landing: Path) -> None:
+    """Hundreds of files of a few rows cost more to open than to read. Members of a gzip file may follow each other."""
+    for folder in sorted(landing.glob("*/ingest_day=*/hour=*")):
+        hour = int(folder.name.removeprefix("hour="))
+        into = folder.with_name(f"hour={hour // 12 * 12:02d}")
+        into.mkdir(exist_ok=True)
+        for file in sorted(folder.glob("part-*")):
+            with (into / "half-a-day.json.gz").open("ab") as whole:
+                whole.write(file.read_bytes())
+            file.unlink()
+        if folder != into:
+            folder.rmdir()
