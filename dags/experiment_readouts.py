@@ -15,7 +15,8 @@ Started for a day by the asset `watchlift://profile_days`, which only a day that
 `render_readouts` (no Spark: the HTML page under `readouts/` of the data folder, and MLflow).
 
 **When `estimate_experiments` fails**: its last line `error: …` names the experiment and the remedy, and is not retried;
-anything else is retried twice. The estimates of the day before stay as they are.
+anything else is retried twice. Analysis days whose data changed since they were estimated (late rows, a restated day)
+are estimated again with the day, and their pages made again.
 
 **When `render_readouts` fails**: the estimates are in the table `estimates` already; clear the task after mending.
 

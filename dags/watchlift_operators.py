@@ -44,7 +44,8 @@ def spark_job(task_id: str, job: str, pool: str, outlets: Sequence[Asset] = ()) 
         task_id=task_id,
         name=f"watchlift-{job}-{{{{ partition_key }}}}",
         application=str(HOME / "jobs" / f"{job}.py"),
-        application_args=["--day", "{{ partition_key }}", *FOLDERS],
+        # The run's own id says whether it was scheduled, triggered by hand or part of a backfill.
+        application_args=["--day", "{{ partition_key }}", "--reason", "{{ run_id }}", *FOLDERS],
         conn_id="spark_default",
         properties_file=SPARK_CONF,
         pool=pool,

@@ -149,7 +149,7 @@ def _seen(rule: DayRule, of: _OfDay) -> Seen | None:
             usual = usual_rows(of.day, of.past) if of.is_due else None
             return Seen(rows / usual, f"{rows / usual:.3f}") if usual else NOTHING
         case MostRows():
-            return _mostly(of.counts.holds.get(rule.name), rows)
+            return _mostly(of.counts.holds.get(rule.name), rows, rule.rows)
         case Fresh():
             return _fresh(rule, of)
         case SharesUsual():
@@ -164,10 +164,10 @@ def _seen(rule: DayRule, of: _OfDay) -> Seen | None:
             return NOTHING if share is None else Seen(share, f"{share:.4f}")
 
 
-def _mostly(holds: int | None, rows: int) -> Seen | None:
+def _mostly(holds: int | None, rows: int, least: int) -> Seen | None:
     if holds is None:
         return None
-    return Seen(holds / rows, f"{holds / rows:.4f}", rows - holds) if rows else NOTHING
+    return Seen(holds / rows, f"{holds / rows:.4f}", rows - holds) if rows >= least else NOTHING
 
 
 def _fresh(rule: Fresh, of: _OfDay) -> Seen | None:

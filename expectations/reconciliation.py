@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 # Sums of doubles depend on their order in the last digits; counts do not.
 _RELATIVE = 1e-9
+_EXACT = 2**53  # beyond it every double is a whole number
 _SHOWN = 3
 
 
@@ -21,7 +22,7 @@ class Compared:
     def differs(self) -> bool:
         if self.here is None or self.there is None or self.here == self.there:
             return False
-        counts = float(self.here).is_integer() and float(self.there).is_integer()
+        counts = all(float(n).is_integer() and abs(n) < _EXACT for n in (self.here, self.there))
         return counts or not math.isclose(self.here, self.there, rel_tol=_RELATIVE)
 
     def __str__(self) -> str:

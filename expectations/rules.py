@@ -145,7 +145,7 @@ class RowsUsual:
 
 @dataclass(frozen=True)
 class MostRows:
-    """A condition in SQL is true in at least `low` of a day's rows; passes where there are none.
+    """A condition in SQL is true in at least `low` of a day's rows; passes where there are fewer than `rows` of them.
 
     A rule about days, because a share over many days can hide a bad one.
     """
@@ -156,10 +156,11 @@ class MostRows:
     low: float
     severity: Severity = "warning"
     high: float | None = None
+    rows: int = 1
 
     @property
     def expected(self) -> str:
-        return f"{self.sql} in at least {self.low:.0%} of the rows"
+        return f"{self.sql} in {'some' if self.low < 0.01 else f'at least {self.low:.0%}'} of the rows"
 
 
 @dataclass(frozen=True)

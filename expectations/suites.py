@@ -37,7 +37,10 @@ STEADY, FADING, GROWING, SNAPSHOT = (0.67, 1.5), (0.2, 5.0), (0.5, None), (0.9, 
 Range = tuple[float, float | None]
 
 
-def events_suite(columns: Mapping[str, str], key: Sequence[str], event_types: Sequence[str]) -> Suite:
+def events_suite(
+    columns: Mapping[str, str], key: Sequence[str], event_types: Sequence[str], mapped: Sequence[str] = ()
+) -> Suite:
+    """`mapped`: columns that a source gives, and that may be null in a row, but not in all rows of a day."""
     durations = ("watch_ms", "rebuffer_ms", "latency_ms")
     return Suite(
         "events",
@@ -47,6 +50,10 @@ def events_suite(columns: Mapping[str, str], key: Sequence[str], event_types: Se
         (
             *_day_rules(STEADY),
             *_mostly_known("device", "region"),
+            *(
+                MostRows(f"{name}_given", f"{name} IS NOT NULL", name, 1e-9, "critical", rows=200)
+                for name in mapped
+            ),
             # More that comes later means that a day's first numbers were short by it.
             MostRows("arrives_on_its_day", "ingest_day <= day", "ingest_day", 0.95),
             Fresh("event_ts", 2, rows=2_000),

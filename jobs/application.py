@@ -32,7 +32,7 @@ def day_job(
         days = days_of(parsed)
         project = load_project(parsed.conf_dir, parsed.data_dir)
         with spark_session(name) as spark:
-            tables = Tables(spark, project)
+            tables = Tables(spark, project, reason=parsed.reason)
             tables.create()
             step(tables, days)
 

@@ -17,6 +17,13 @@ class WorkFailed(RuntimeError):
     """The input was understood and the work could not be done; the message is one line. Jobs exit with 1."""
 
 
+class Conflict(WorkFailed):
+    """Another job wrote the same rows at the same time; nothing was written, and another try may succeed.
+
+    Its line does not begin with `error:`, so that Airflow tries again.
+    """
+
+
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
         raise InputError(f"{message}; see {self.prog} --help")
@@ -38,6 +45,7 @@ def day_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--day", type=parse_day, help="the day, YYYY-MM-DD")
     parser.add_argument("--from", dest="first", type=parse_day, help="first day of a range")
     parser.add_argument("--to", dest="last", type=parse_day, help="last day of a range, included")
+    parser.add_argument("--reason", help="why, kept with every commit; of a backfill or a restatement")
     return parser
 
 
@@ -84,6 +92,9 @@ def run(work: Callable[[Sequence[str]], None], argv: Sequence[str] | None) -> in
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
+    except Conflict as error:
+        print(f"conflict: {error}", file=sys.stderr)
+        return FAILED
     except WorkFailed as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED

@@ -10,9 +10,11 @@ from metrics.configuration.project import Project
 from metrics.configuration.sources import Source
 from metrics.errors import InputError
 from metrics.reasons import STATUS_WORDS
-from metrics.schemas import EVENT_TYPES, Table, declared_tables
+from metrics.schemas import EVENT_COLUMNS, EVENT_TYPES, Table, declared_tables
 
 Build = Callable[[Table, Project], Suite]
+# Not null by other rules; or optional by nature.
+_ALWAYS_OR_RARELY_GIVEN = ("event_id", "event_ts", "profile_id", "household_id", "event_type", "attributes")
 
 
 def suite_of(name: str, project: Project) -> Suite:
@@ -45,8 +47,10 @@ def _arms(project: Project) -> dict[str, tuple[str, ...]]:
     return {experiment.id: tuple(experiment.arms) for experiment in project.experiments}
 
 
-def _events(table: Table, _: Project) -> Suite:
-    return suites.events_suite(table.columns, table.key, EVENT_TYPES)
+def _events(table: Table, project: Project) -> Suite:
+    mapped = {name for source in project.sources.events for name in source.columns}
+    given = [name for name in EVENT_COLUMNS if name in mapped and name not in _ALWAYS_OR_RARELY_GIVEN]
+    return suites.events_suite(table.columns, table.key, EVENT_TYPES, given)
 
 
 def _profiles(table: Table, _: Project) -> Suite:

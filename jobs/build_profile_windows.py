@@ -9,6 +9,8 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
+from jobs.event_commits import noted
+from jobs.restatement import audited_inputs
 from jobs.tables import Tables
 from metrics.configuration.experiment import Experiment
 from metrics.errors import InputError
@@ -28,6 +30,7 @@ def build_profile_windows(tables: Tables, days: Days) -> None:
 
 def build_windows(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
     _require_days(tables, experiment, analysis_day)
+    inputs = audited_inputs(tables, experiment, analysis_day)
     exposures = tables.read("exposures").where(F.col("day") <= F.lit(analysis_day))
     windows = profile_windows(
         first_exposures(exposures, [experiment]),
@@ -37,6 +40,7 @@ def build_windows(tables: Tables, experiment: Experiment, analysis_day: date) ->
         tables.project.catalogue,
         analysis_day,
     )
+    windows = windows.withColumn("audited_inputs", F.lit(inputs))
     tables.replace(
         "profile_windows", windows, {"experiment_id": [experiment.id], "analysis_day": [analysis_day]}
     )
@@ -45,13 +49,18 @@ def build_windows(tables: Tables, experiment: Experiment, analysis_day: date) ->
 
 
 def _require_days(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
-    """A day that was never rolled up would count as a day on which nobody did anything."""
+    """A day that was never loaded would count as one on which nobody did anything, or hardly anybody: late rows of it
+    may have come with another.
+    """
     if all(source.min_daily_rows == 0 for source in tables.project.sources.events):
         return  # days without rows are normal
     reach = F.col("day").between(F.lit(experiment.start), F.lit(analysis_day))
     present = {
         row["day"] for row in tables.read("profile_days").where(reach).select("day").distinct().collect()
     }
+    came = F.col("ingest_day").between(F.lit(experiment.start), F.lit(analysis_day))
+    loaded = tables.read("events").where(came).select("ingest_day").distinct().collect()
+    present &= noted(tables).loaded.union(row["ingest_day"] for row in loaded)
     missing = [day for day in Days(experiment.start, analysis_day).all if day not in present]
     if missing:
         raise InputError(

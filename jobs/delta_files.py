@@ -1,8 +1,7 @@
 """What lies under the tables: rows taken out of their files, old files removed, small ones put together."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.arguments import WorkFailed
-from jobs.tables import COMMIT_METADATA, Tables, literals
+from jobs.tables import COMMIT_METADATA, Note, Tables, alone, literals
 from metrics.errors import InputError
 
 _VECTORS = "delta.enableDeletionVectors"
@@ -78,7 +77,7 @@ def delete_rows(tables: Tables, name: str, rows: DataFrame, same: Sequence[str])
     """
     identifier = tables.project.tables.identifier(name)
     condition = " AND ".join(f"t.{column} = s.{column}" for column in same)
-    with _alone(name):
+    with alone(name):
         tables.spark.sql(f"ALTER TABLE {identifier} SET TBLPROPERTIES ('{_VECTORS}' = 'true')")
         table = DeltaTable.forName(tables.spark, identifier).alias("t")
         merge = table.merge(rows.alias("s"), condition).whenMatchedDelete()
@@ -95,21 +94,22 @@ def remove_old_files(tables: Tables, name: str, before: float) -> None:
     """
     identifier = tables.project.tables.identifier(name)
     properties = ", ".join(f"'{key}' = '{value}'" for key, value in _WHILE_FORGETTING.items())
-    with _alone(name):
+    with alone(name):
         tables.spark.sql(f"ALTER TABLE {identifier} SET TBLPROPERTIES ({properties})")
         DeltaTable.forName(tables.spark, identifier).vacuum((time.time() - before) / 3600)
 
 
-def forget_history(tables: Tables, name: str) -> None:
+def forget_history(tables: Tables, name: str, note: Note | None = None) -> None:
     """Cut the log of a table after both: what it says of older files, such as the least and greatest id, goes.
 
     Dropping the feature is Delta's documented way; it also gives the table back to readers without deletion vectors.
-    It forgets what was committed before this minute.
+    It forgets what was committed before this minute, notes of commits included, but for the `note` to keep.
     """
+    tables.spark.conf.set(COMMIT_METADATA, tables.metadata({}, note))
     identifier = tables.project.tables.identifier(name)
     properties = ", ".join(f"'{key}'" for key in _WHILE_FORGETTING)
     try:
-        with _alone(name):
+        with alone(name):
             tables.spark.sql(f"ALTER TABLE {identifier} DROP FEATURE deletionVectors TRUNCATE HISTORY")
             tables.spark.sql(f"ALTER TABLE {identifier} UNSET TBLPROPERTIES ({properties})")
     except (PySparkException, Py4JJavaError) as error:
@@ -194,13 +194,3 @@ def _entries(tables: Tables, folder: str) -> DataFrame:
     entries = entries.union(checkpoints.select(F.explode(single)))
     told = entries.where(F.col("entry.stats").contains("minValues"))
     return told.select(F.regexp_extract("entry.path", "[^/]+$", 0).alias("file"))
-
-
-@contextmanager
-def _alone(name: str) -> Iterator[None]:
-    try:
-        yield
-    except DeltaConcurrentModificationException as error:
-        raise WorkFailed(
-            f"table {name}: another job wrote to it at the same time; run this one again when that has ended"
-        ) from error

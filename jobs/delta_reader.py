@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,18 @@ def analysis_days(project: Project, experiment_id: str) -> list[date]:
         ["analysis_day"], filter=pc.field("experiment_id") == experiment_id
     )
     return sorted(set(found.column("analysis_day").to_pylist()))
+
+
+def computed_on(project: Project, experiment_id: str) -> dict[date, datetime]:
+    """When the estimates of each analysis day of the experiment were made."""
+    table = _open(project.tables, "estimates")
+    if table is None:
+        return {}
+    found = table.to_pyarrow_dataset().to_table(
+        ["analysis_day", "computed_at"], filter=pc.field("experiment_id") == experiment_id
+    )
+    latest = found.group_by("analysis_day").aggregate([("computed_at", "max")]).to_pylist()
+    return {row["analysis_day"]: row["computed_at_max"] for row in latest}
 
 
 def read_rows(location: TableLocation, name: str, where: pc.Expression) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame
 
 from jobs.arguments import WorkFailed, job_parser, run
 from jobs.delta_files import delete_rows, for_upkeep, forget_history, remove_old_files, stored
+from jobs.event_commits import noted
 from jobs.session import spark_session
 from jobs.tables import Tables, code_version
 from metrics.configuration.project import load_project
@@ -56,7 +57,7 @@ def erase_profiles(tables: Tables, profile_ids: Sequence[int]) -> Path:
     written = {name: one for name, one in holding if not stored(own, name).is_nothing}
     # One after the other, but in step, so that there is one pause for all: removed is what was not needed before it.
     deleted = {
-        name: delete_rows(own, name, one.theirs(own.read(name)).select(*one.same), one.same)
+        name: delete_rows(own, name, one.theirs(own.read(name)).select(*one.same).distinct(), one.same)
         for name, one in written.items()
     }
     purged = time.time()
@@ -64,8 +65,9 @@ def erase_profiles(tables: Tables, profile_ids: Sequence[int]) -> Path:
     for name in written:
         remove_old_files(own, name, purged)
     _pause(61 - time.time() % 60)
+    notes = {"events": noted(own).after((), ())}
     for name in written:
-        forget_history(own, name)
+        forget_history(own, name, notes.get(name))
     return prove(own, profile_ids, deleted)
 
 

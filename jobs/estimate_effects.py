@@ -37,7 +37,8 @@ def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: da
     windows = tables.read_days("profile_windows", [analysis_day], "analysis_day").where(
         F.col("experiment_id") == experiment.id
     )
-    if windows.isEmpty():
+    first = windows.select("audited_inputs").first()
+    if first is None:
         raise InputError(
             f"experiment '{experiment.id}' has no profile windows for {analysis_day}; run build_profile_windows first "
             f"(windows of the last {KEPT_ANALYSIS_DAYS} analysis days are kept)"
@@ -46,12 +47,14 @@ def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: da
     # A quantile has no error but the bootstrap's, which then confirms the other metrics too.
     has_quantiles = any(metric.kind == "quantile" for metric in experiment.metrics(catalogue))
     replicates = REPLICATES if has_quantiles else 0
-    analysis = estimate(windows, experiment, catalogue, analysis_day, replicates=replicates)
+    analysis = estimate(
+        windows.drop("audited_inputs"), experiment, catalogue, analysis_day, replicates=replicates
+    )
     if _sample_ratio_broken(tables, experiment, analysis_day):
         analysis = analysis.blocked()
     moments = [{**asdict(row), "input_version": analysis.input_version} for row in analysis.moments]
     interactions = [asdict(row) for row in analysis.interactions]
-    rows = _identified(tables, experiment, analysis_day, analysis)
+    rows = _identified(tables, experiment, analysis_day, analysis, first["audited_inputs"])
 
     def write(name: str, content: Sequence[dict[str, Any]], to: Tables) -> None:
         to.replace(name, to.frame(name, content), where)
@@ -64,7 +67,7 @@ def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: da
 
 
 def _identified(
-    tables: Tables, experiment: Experiment, analysis_day: date, analysis: Analysis
+    tables: Tables, experiment: Experiment, analysis_day: date, analysis: Analysis, inputs: str | None
 ) -> list[Estimate]:
     """The estimates with what they rest on."""
     quality_run, computed_at = _quality_run(tables, analysis_day), datetime.now(UTC)
@@ -72,6 +75,7 @@ def _identified(
         replace(
             row,
             quality_run_id=quality_run,
+            audited_inputs=inputs,
             spec_hash=experiment.spec_hash,
             input_version=analysis.input_version,
             code_version=code_version(),

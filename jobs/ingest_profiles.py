@@ -8,25 +8,31 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
+from jobs.audit_landed import audit_landed
 from jobs.landing import Landing
+from jobs.quarantine import Arrivals
 from jobs.tables import Tables
 from metrics.errors import InputError
-from metrics.rollup.profiles import latest_profiles
+from metrics.rollup.landing import Landed, kept
+from metrics.rollup.profiles import judged_profiles, latest_profiles
 
 log = logging.getLogger("watchlift.ingest_profiles")
 
 
-def ingest_profiles(tables: Tables, days: Days) -> None:
-    """The newest snapshot of the range becomes the table, unless the table already holds a newer one."""
+def ingest_profiles(tables: Tables, days: Days) -> tuple[Landed, ...]:
+    """The newest snapshot of the range becomes the table, unless the table already holds a newer one.
+
+    Broken rows are quarantined. Gives what landed of that snapshot. Raises AuditFailed where too many are broken.
+    """
     newest = tables.read("profiles").agg(F.max("snapshot_day")).first()
     if newest and newest[0] and newest[0] > days.last:
         log.info("profiles: kept the snapshot of %s, newer than %s", newest[0], days)
-        return
+        return ()
     landing = Landing(tables.spark)
-    landing.load(lambda: _load_newest(tables, landing, days))
+    return landing.load(lambda: _load_newest(tables, landing, days))
 
 
-def _load_newest(tables: Tables, landing: Landing, days: Days) -> None:
+def _load_newest(tables: Tables, landing: Landing, days: Days) -> tuple[Landed, ...]:
     for day in reversed(days.all):
         frames = [(s, landing.read(s, [day])) for s in tables.project.sources.profiles]
         if landing.left_out:
@@ -34,11 +40,15 @@ def _load_newest(tables: Tables, landing: Landing, days: Days) -> None:
             raise InputError(
                 f"profiles: {landing.left_out[0].path} is damaged; land the snapshot of {day} again"
             )
-        landed = [(source, frame) for source, frame in frames if frame is not None]
-        if landed:
-            tables.overwrite("profiles", latest_profiles(landed))
-            return
+        judged = {s.name: judged_profiles(frame, s) for s, frame in frames if frame is not None}
+        if judged:
+            arrivals = Arrivals("profiles", judged, [day])
+            landed = arrivals.counted().set_aside(tables, ())
+            audit_landed(tables, landed)  # before: a bad snapshot does not take the place of a good one
+            tables.overwrite("profiles", latest_profiles(kept(arrivals.rows)))
+            return landed
     log.info("profiles: no snapshot landed on %s", days)
+    return ()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,17 +11,19 @@ from urllib.parse import unquote
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, Observation, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import DataType
 
 from metrics.configuration.sources import CORRUPT, Source
 from metrics.errors import InputError
-from metrics.rollup.landing import row_counts
+from metrics.rollup.landing import Landed
 
 Loaded = TypeVar("Loaded")
 log = logging.getLogger("watchlift.landing")
 _ROW_IN_PARTITION = (1 << 33) - 1
 _OPEN_COST = "spark.sql.files.openCostInBytes"
+_ROWS_LOOKED_AT = 1000
 _ONE_FILE_EACH = str(1 << 40)  # more than any spark.sql.files.maxPartitionBytes
 
 
@@ -36,6 +38,14 @@ _DAMAGE = re.compile(
 # Of a footer Spark writes the file's name as it is, else as an address.
 _FOOTER = re.compile(r"while reading file (.+?)\. Could not read footer")
 _READING = re.compile(r"while reading file (\S+?)\.(?=\s)")
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What an ingestion of some ingest days did: `touched` are the days of its rows, to be rolled up again."""
+
+    touched: frozenset[date]
+    landed: tuple[Landed, ...]
 
 
 @dataclass(frozen=True)
@@ -128,6 +138,19 @@ class Landing:
             )
         return frame
 
+    def undeclared(self, source: Source, day: date) -> tuple[str, ...]:
+        """Columns of the day's files that the source's schema does not name: of JSON, in some of the first rows.
+
+        Within `load`. None where the schema, or the names in a CSV file's header, are not given.
+        """
+        files = [file for file in self._files(self._found(source.path_on(day))) if file not in self._damaged]
+        has_names = source.format != "csv" or source.options.get("header", "").lower() == "true"
+        if not (files and source.schema and has_names):
+            return ()
+        present = _names_in(self.spark, source, [unquote(file) for file in files])
+        declared = {name.lower() for name in DataType.fromDDL(source.schema).names}  # type: ignore[attr-defined]
+        return tuple(sorted(name for name in present if name.lower() not in declared))
+
     def _note_left_out(self, source: Source, days: Sequence[date]) -> None:
         for day in _days_told(source, days) if self._damaged else []:
             damaged = sorted(self._damaged.intersection(self._files(self._found(source.path_on(day)))))
@@ -202,17 +225,6 @@ def _days_told(source: Source, days: Sequence[date]) -> Sequence[date]:
     return days if source.by_day else [min(days)]
 
 
-def counted(seen: Observation, judged: DataFrame) -> dict[str, int]:
-    """`rows` landed and how many are `broken`, as observed on the way of the judged rows.
-
-    Where no row is left on that way Spark drops the observation with the rest of the plan: then they are counted.
-    """
-    try:
-        return seen.get
-    except Py4JJavaError:
-        return judged.agg(*row_counts()).collect()[0].asDict()
-
-
 def _day_pattern(path: str) -> str | None:
     """A regular expression that finds the ingest day in a file's path, from the folder that has {day} on."""
     before, day, after = path.rpartition("{day}")
@@ -225,19 +237,24 @@ def _day_pattern(path: str) -> str | None:
     return f"{re.escape(before.rpartition('/')[2])}([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}){tail}$"
 
 
+def fields_of(line: str, source: Source) -> Column:
+    """A column of JSON texts as the source's raw fields. Other formats' raw rows are kept as JSON, too."""
+    of_format = source.options if source.format == "json" else {}
+    options = {"columnNameOfCorruptRecord": CORRUPT, "mode": "PERMISSIVE", **of_format}
+    return F.from_json(line, f"{source.schema}, {CORRUPT} STRING", options).alias("fields")
+
+
 def _read_json(spark: SparkSession, source: Source, paths: list[str], damaged: list[str]) -> DataFrame:
-    options = {"columnNameOfCorruptRecord": CORRUPT, "mode": "PERMISSIVE", **source.options}
-    fields = F.from_json("value", f"{source.schema}, {CORRUPT} STRING", options)
     lines = _without(damaged, spark.read.text(paths))
-    return lines.select(fields.alias("fields"), F.col("value").alias("raw"), *_provenance(_text_row()))
+    return lines.select(fields_of("value", source), F.col("value").alias("raw"), *_provenance(_text_row()))
 
 
 def _read_csv(spark: SparkSession, source: Source, paths: list[str], damaged: list[str]) -> DataFrame:
     options = {"columnNameOfCorruptRecord": CORRUPT, "mode": "PERMISSIVE", **source.options}
     rows = spark.read.options(**options).schema(f"{source.schema}, {CORRUPT} STRING").csv(paths)
     rows = _without(damaged, rows)
-    fields = F.struct(*rows.columns)
-    return rows.select(fields.alias("fields"), _as_json(rows).alias("raw"), *_provenance(_text_row()))
+    fields, raw = F.struct(*rows.columns), F.coalesce(F.col(CORRUPT), _as_json(rows))
+    return rows.select(fields.alias("fields"), raw.alias("raw"), *_provenance(_text_row()))
 
 
 def _read_parquet(spark: SparkSession, source: Source, paths: list[str], damaged: list[str]) -> DataFrame:
@@ -251,6 +268,15 @@ def _read_parquet(spark: SparkSession, source: Source, paths: list[str], damaged
 def _without(damaged: list[str], rows: DataFrame) -> DataFrame:
     """Spark leaves such files out before it opens them."""
     return rows.where(~F.col("_metadata.file_path").isin(damaged)) if damaged else rows
+
+
+def _names_in(spark: SparkSession, source: Source, files: list[str]) -> set[str]:
+    if source.format == "json":
+        lines = spark.read.text(files).limit(_ROWS_LOOKED_AT)
+        names = lines.select(F.explode(F.json_object_keys("value")).alias("name")).distinct().collect()
+        return {row["name"] for row in names}
+    reader = spark.read.options(**source.options)
+    return set((reader.parquet if source.format == "parquet" else reader.csv)(files[0]).columns)
 
 
 def _provenance(row: Column) -> tuple[Column, Column]:

@@ -26,14 +26,17 @@ def monitor_srm(tables: Tables, days: Days) -> None:
 
 
 def check_sample_ratio(tables: Tables, experiment: Experiment, day: date) -> None:
-    """Merge the day's and the cumulative checks into srm_checks; a second run updates them."""
+    """Replace the checks of the window that ends with the day: a stratum that it has no profile of any more goes."""
     window_end = end_of(day)
     exposures = tables.read("exposures").where(F.col("day") <= F.lit(day))
     checks = srm_checks(first_exposures(exposures, [experiment]), experiment, window_end)
     rows = [{**asdict(check), "window_end_day": window_end.date()} for check in checks]
-    if rows:
-        where: Where = {"experiment_id": [experiment.id], "window_end_day": [window_end.date()]}
-        tables.merge("srm_checks", tables.frame("srm_checks", rows), where, update=True)
+    where: Where = {"experiment_id": [experiment.id], "window_end_day": [window_end.date()]}
+    of_day = tables.read("srm_checks").where(
+        (F.col("experiment_id") == experiment.id) & (F.col("window_end_day") == F.lit(window_end.date()))
+    )
+    others = of_day.where(F.col("window_end") != F.lit(window_end))
+    tables.replace("srm_checks", others.unionByName(tables.frame("srm_checks", rows)), where)
     triggered = [check for check in checks if check.triggered]
     log.info("%s %s: %d sample-ratio checks, %d triggered", experiment.id, day, len(checks), len(triggered))
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import date
 
 from jobs.arguments import day_parser, days_of, run
-from jobs.delta_reader import readout_rows_of
-from jobs.readout_files import write_readout
+from jobs.delta_reader import computed_on, readout_rows_of
+from jobs.readout_files import readout_files, write_readout
 from jobs.tracking import log_readout
 from metrics.configuration.experiment import Experiment
 from metrics.configuration.project import Project, load_project
@@ -48,6 +48,15 @@ def render_readout(project: Project, experiment: Experiment, day: date) -> bool:
     return True
 
 
+def render_outdated(project: Project) -> None:
+    """The pages again of those days that were estimated since they were made."""
+    for experiment in project.experiments:
+        for day, computed_at in computed_on(project, experiment.id).items():
+            page = readout_files(project.data_dir, experiment.id, day).page
+            if page.exists() and page.stat().st_mtime < computed_at.timestamp():
+                render_readout(project, experiment, day)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     return run(_work, argv)
 
@@ -60,6 +69,7 @@ def _work(argv: Sequence[str]) -> None:
     project = load_project(arguments.conf_dir, arguments.data_dir)
     for day in days.all:
         render_readouts(project, day, arguments.experiment)
+    render_outdated(project)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.tables import Tables
+from jobs.tables import Note, Tables
 from metrics.rollup.exposures import first_exposures
 from metrics.rollup.profile_days import exposure_day_measures, profile_days, roll_up
 
@@ -18,7 +18,7 @@ def roll_up_profile_days(tables: Tables, days: Days) -> None:
     roll_up_days(tables, days.all)
 
 
-def roll_up_days(tables: Tables, days: Sequence[date]) -> None:
+def roll_up_days(tables: Tables, days: Sequence[date], note: Note | None = None) -> None:
     """The same for any set of event days, whole: what an ingest touched may lie apart."""
     if not days:
         return
@@ -28,7 +28,7 @@ def roll_up_days(tables: Tables, days: Sequence[date]) -> None:
     rolled = roll_up(tables.read_days("events", days), first, project.catalogue).persist()
     tables.replace("exposure_day_measures", exposure_day_measures(rolled), {"day": days})
     # The last: windows ask it alone whether a day was rolled up.
-    tables.replace("profile_days", profile_days(rolled), {"day": days})
+    tables.replace("profile_days", profile_days(rolled), {"day": days}, note)
     rolled.unpersist()
 
 

@@ -2,14 +2,16 @@
 
 import sys
 from collections.abc import Sequence
-from datetime import date
 
 from jobs.application import day_job
 from jobs.arguments import Days
+from jobs.audit_landed import audit_landed
 from jobs.audit_table import audit_tables, import_expectations
+from jobs.event_commits import rolled_up
 from jobs.ingest_events import ingest_events
 from jobs.ingest_exposures import ingest_exposures
 from jobs.ingest_profiles import ingest_profiles
+from jobs.landing import Ingested
 from jobs.roll_up_profile_days import roll_up_days
 from jobs.side_by_side import side_by_side
 from jobs.tables import Tables
@@ -18,21 +20,28 @@ from jobs.tables import Tables
 def run_day(tables: Tables, days: Days) -> None:
     """Load the ingest days and roll up every event day that they touched, whole."""
     import_expectations()
-    touched = sorted(_ingest(tables, days))
-    audit_tables(tables, ["profiles", "exposures", "events"], touched, days.all)
-    roll_up_days(tables, touched)
+    ingested = _ingest(tables, days)
+    note = rolled_up(tables)
+    touched = sorted(ingested.touched.union(days.all))
+    side_by_side(
+        tables,
+        lambda beside: audit_landed(beside, ingested.landed),
+        lambda beside: audit_tables(beside, ["profiles", "exposures", "events"], touched, days.all),
+    )
+    roll_up_days(tables, touched, note)
     audit_tables(tables, ["profile_days", "exposure_day_measures"], touched, days.all)
 
 
-def _ingest(tables: Tables, days: Days) -> set[date]:
-    """Exposures need the profiles; events need neither. Gives the days to roll up."""
+def _ingest(tables: Tables, days: Days) -> Ingested:
+    """Exposures need the profiles; events need neither."""
 
-    def exposures(beside: Tables) -> set[date]:
-        ingest_profiles(beside, days)
-        return ingest_exposures(beside, days)
+    def exposures(beside: Tables) -> Ingested:
+        profiles = ingest_profiles(beside, days)
+        found = ingest_exposures(beside, days)
+        return Ingested(found.touched, (*profiles, *found.landed))
 
-    touched = side_by_side(tables, lambda beside: ingest_events(beside, days), exposures)
-    return set(days.all).union(*touched)
+    events, others = side_by_side(tables, lambda beside: ingest_events(beside, days), exposures)
+    return Ingested(events.touched | others.touched, (*events.landed, *others.landed))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

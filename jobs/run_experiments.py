@@ -1,5 +1,6 @@
 """The experiments in one application: windows, audit, sample ratio, estimates, audit, decisions."""
 
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -10,13 +11,22 @@ from jobs.build_profile_windows import build_profile_windows, running
 from jobs.decide_rollout import decide_rollout
 from jobs.estimate_effects import estimate_effects
 from jobs.monitor_srm import monitor_srm
+from jobs.restatement import stale_days
 from jobs.side_by_side import side_by_side
 from jobs.tables import Tables
 
+log = logging.getLogger("watchlift.run_experiments")
+
 
 def run_experiments(tables: Tables, days: Days) -> None:
-    """All steps for each analysis day in turn; a critical audit stops the day before anything is estimated."""
-    due = [day for day in days.all if running(tables, day)]
+    """All steps for each analysis day in turn; a critical audit stops the day before anything is estimated.
+
+    Beside the days asked for, those are estimated again whose data changed since: by late rows, or a restated day.
+    """
+    stale = stale_days(tables)
+    if stale:
+        log.info("estimated again, as their data changed: %s", ", ".join(map(str, stale)))
+    due = [day for day in sorted({*days.all, *stale}) if running(tables, day)]
     if due:
         import_expectations()
     for day in due:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property, reduce
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +14,7 @@ from operator import and_
 from typing import Any
 
 import pyarrow as pa
+from delta.exceptions import DeltaConcurrentModificationException
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
@@ -23,7 +24,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import DataType, StructType
 
 from expectations.facts import plain_type
-from jobs.arguments import WorkFailed
+from jobs.arguments import Conflict, WorkFailed
 from metrics.configuration.project import Project
 from metrics.errors import InputError
 from metrics.schemas import Table, declared_tables
@@ -31,6 +32,9 @@ from metrics.schemas import Table, declared_tables
 log = logging.getLogger("watchlift.tables")
 # Partition columns and their values.
 Where = Mapping[str, Sequence[Any]]
+# What a commit says beside its rows; JSON.
+Note = Mapping[str, Any]
+_RECENT = 20  # commits; further ones are looked at only where these say nothing
 # Delta's names for rows that may not be written, the truest cause first. A conflict with another writer is not one.
 _BROKEN_RULES = ("DELTA_VIOLATE_CONSTRAINT", "DELTA_NOT_NULL_CONSTRAINT", "DELTA_REPLACE_WHERE_MISMATCH")
 COMMIT_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
@@ -38,10 +42,11 @@ COMMIT_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 @dataclass(frozen=True)
 class Tables:
-    """The project's tables, reached through one Spark session."""
+    """The project's tables, reached through one Spark session. Commits say for what `reason` they were made."""
 
     spark: SparkSession
     project: Project
+    reason: str | None = field(default=None, kw_only=True)
 
     @cached_property
     def declared(self) -> Mapping[str, Table]:
@@ -49,7 +54,7 @@ class Tables:
 
     def in_own_session(self) -> "Tables":
         """The same tables in the same application, with settings that start as the application's."""
-        return Tables(self.spark.newSession(), self.project)
+        return replace(self, spark=self.spark.newSession())
 
     def create(self) -> None:
         """Create what is missing, and add columns that the catalogue has gained. Safe to repeat."""
@@ -74,14 +79,17 @@ class Tables:
         arrays = [_array([row[field.name] for row in rows], field.type) for field in fields]
         return self.spark.createDataFrame(pa.Table.from_arrays(arrays, schema=fields), schema).coalesce(1)
 
-    def replace(self, name: str, frame: DataFrame, where: Where) -> None:
-        """Replace the partitions with the given values by the frame's rows; an empty frame clears them."""
+    def replace(self, name: str, frame: DataFrame, where: Where, note: Note | None = None) -> None:
+        """Replace the partitions with the given values by the frame's rows; an empty frame clears them.
+
+        A note stays with the commit: see `last_note`.
+        """
         table = self.declared[name]
         started = time.monotonic()
         condition = reduce(and_, [F.col(column).isin(list(values)) for column, values in where.items()])
         writer = table.conform(frame).writeTo(self.project.tables.identifier(name))
         with _explained(name):
-            writer.option("userMetadata", self.metadata(where)).overwrite(condition)
+            writer.option("userMetadata", self.metadata(where, note)).overwrite(condition)
         log.info("%s: replaced %s in %.1f s", name, _spoken(where), time.monotonic() - started)
 
     def overwrite(self, name: str, frame: DataFrame) -> None:
@@ -113,6 +121,23 @@ class Tables:
             (merge.whenMatchedUpdateAll() if update else merge).whenNotMatchedInsertAll().execute()
         self.spark.conf.unset(COMMIT_METADATA)
         log.info("%s: merged %s", name, _spoken(where))
+
+    def last_note(self, name: str, key: str) -> tuple[int, Note]:
+        """The newest of a table's commits that noted something under the key: its version and all that it says.
+
+        (-1, {}) where none did.
+        """
+        table, looked_at = DeltaTable.forName(self.spark, self.project.tables.identifier(name)), _RECENT
+        while True:
+            recent = table.history(looked_at).select("version", "userMetadata").orderBy(F.desc("version"))
+            commits = recent.collect()
+            for commit in commits:
+                said = _noted(commit["userMetadata"])
+                if key in said:
+                    return commit["version"], said
+            if len(commits) < looked_at:
+                return -1, {}
+            looked_at *= 10
 
     def delete(self, name: str, condition: str) -> None:
         DeltaTable.forName(self.spark, self.project.tables.identifier(name)).delete(condition)
@@ -152,14 +177,16 @@ class Tables:
             self.spark.sql(f"ALTER TABLE {identifier} ADD COLUMNS ({', '.join(added)})")
             log.info("%s: added %s", table.name, ", ".join(added))
 
-    def metadata(self, where: Where) -> str:
+    def metadata(self, where: Where, note: Note | None = None) -> str:
         """What makes a commit traceable: application, code, configuration and the partitions written."""
         return json.dumps(
             {
                 "application": self.spark.sparkContext.applicationId,
                 "code_version": code_version(),
                 "conf_hash": self.project.conf_hash,
+                "reason": self.reason,
                 "partitions": {column: [str(value) for value in values] for column, values in where.items()},
+                **(note or {}),
             }
         )
 
@@ -173,13 +200,25 @@ def code_version() -> str:
 
 
 @contextmanager
+def alone(table: str) -> Iterator[None]:
+    """Raises Conflict where another job wrote to the table's same rows meanwhile."""
+    try:
+        yield
+    except DeltaConcurrentModificationException as error:
+        raise Conflict(
+            f"table {table}: another job wrote to it at the same time; run this one again when that has ended"
+        ) from error
+
+
+@contextmanager
 def _explained(table: str) -> Iterator[None]:
     """Delta's error for a broken constraint names the wrong thing; show the cause at the bottom of the chain.
 
     Its line says which constraint broke. The lines after it hold the row's values, and are nobody's business.
     """
     try:
-        yield
+        with alone(table):
+            yield
     except (PySparkException, Py4JJavaError) as error:
         lines = [line.strip() for line in str(error).splitlines()]
         causes = [line for rule in _BROKEN_RULES for line in lines if rule in line]
@@ -200,6 +239,15 @@ def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     if not pa.types.is_null(found.type) and pa.types.is_string(found.type) != pa.types.is_string(kind):
         raise pa.ArrowTypeError(f"{found.type} is given for {kind}")  # a cast would read and write numbers
     return found.cast(kind)
+
+
+def _noted(metadata: str | None) -> Note:
+    """What a commit says; nothing where somebody else wrote it in words of theirs."""
+    try:
+        said = json.loads(metadata or "{}")
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def literals(values: Sequence[Any]) -> str:

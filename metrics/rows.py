@@ -57,6 +57,7 @@ class Estimate:
     mde: float | None = None
     dropped_covariates: tuple[str, ...] | None = None
     quality_run_id: str | None = None
+    audited_inputs: str | None = None
     spec_hash: str | None = None
     input_version: str | None = None
     code_version: str | None = None

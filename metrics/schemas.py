@@ -50,7 +50,8 @@ PROFILE_COLUMNS = _columns("""
     profile_id BIGINT, household_id BIGINT, signup_day DATE, region STRING, device STRING, plan STRING
 """)
 _RUN_IDENTITY = _columns("""
-    quality_run_id STRING, spec_hash STRING, input_version STRING, code_version STRING, computed_at TIMESTAMP
+    quality_run_id STRING, audited_inputs STRING, spec_hash STRING, input_version STRING, code_version STRING,
+    computed_at TIMESTAMP
 """)
 
 
@@ -147,6 +148,7 @@ def _fact_tables(catalogue: Catalogue) -> tuple[Table, ...]:
                 """),
                 **outcomes,
                 **covariates,
+                "audited_inputs": "STRING",
             },
             ("experiment_id", "epoch", "analysis_day", "profile_id"),
             ("experiment_id", "analysis_day"),

@@ -29,7 +29,8 @@ class Source:
 
     `path` is a glob that may hold {day}; `schema` the raw columns as DDL (none for Parquet). Rows older than
     `max_days_late` at their ingest day, or more than `max_minutes_ahead` after its end, are quarantined.
-    `min_daily_rows` is the floor of the audits; 0 where days without rows are normal.
+    `min_daily_rows` is the floor of the audits; 0 where days without rows are normal. If more than `max_quarantined`
+    (a share) of the rows of a day are quarantined, its audit fails.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Source:
     max_days_late: int
     max_minutes_ahead: int
     min_daily_rows: int = 1
+    max_quarantined: float = 0.05
 
     @property
     def by_day(self) -> bool:
@@ -62,6 +64,11 @@ class Sources:
     def max_days_late(self) -> int:
         """How many days after its own an event may still land."""
         return max(source.max_days_late for source in self.events)
+
+    @property
+    def longest_delay(self) -> int:
+        """The same of an event or exposure."""
+        return max(source.max_days_late for source in (*self.events, *self.exposures))
 
 
 def load_sources(path: Path, data_dir: Path) -> Sources:
@@ -101,7 +108,10 @@ def _source(name: str, section: Section, kind: str, folder: Path, data_dir: Path
         max_days_late=section.days("max_days_late", 3, least=0),
         max_minutes_ahead=section.take("max_minutes_ahead", int, 10),
         min_daily_rows=section.take("min_daily_rows", int, 1),
+        max_quarantined=section.take("max_quarantined", float, 0.05),
     )
+    if not 0 <= source.max_quarantined <= 1:
+        section.fault("max_quarantined", f"is {source.max_quarantined}; give a share from 0 to 1")
     if not 0 <= source.max_minutes_ahead <= 1440:
         section.fault("max_minutes_ahead", f"is {source.max_minutes_ahead}; give 0 to 1440, a day")
     if source.min_daily_rows < 0:

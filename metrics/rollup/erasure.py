@@ -35,6 +35,7 @@ def _as_read(quarantine: DataFrame, sources: Sources) -> Iterator[DataFrame]:
     """The rows of each source with `read`, what it reads as profile_id; the rows of other sources with null."""
     named = {f"events.{source.name}": source for source in sources.events}
     named |= {f"exposures.{source.name}": source for source in sources.exposures}
+    named |= {f"profiles.{source.name}": source for source in sources.profiles}
     # Of a source without a schema only its files know the columns.
     readable = {name: source for name, source in named.items() if source.schema}
     unread = quarantine.where(~F.col("source").isin(list(readable)))

@@ -1,6 +1,8 @@
 """Raw rows of a source to canonical columns, each row judged: kept, or quarantined with its reasons."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from functools import reduce
 from operator import or_
 
@@ -49,24 +51,52 @@ def judge(frame: DataFrame, rules: Mapping[str, Column]) -> DataFrame:
     ).drop("_malformed")
 
 
-def in_one(judged: Iterable[DataFrame]) -> DataFrame:
-    """The judged rows of all sources, without what only the quarantine needs."""
-    return reduce(DataFrame.unionByName, (frame.drop("raw", "reasons") for frame in judged))
+@dataclass(frozen=True)
+class Landed:
+    """What came of a source on an ingest day; `broken` of the rows broke a rule."""
+
+    source: str
+    ingest_day: date
+    rows: int
+    broken: int
+    damaged_files: int = 0
+
+
+def in_one(judged: Mapping[str, DataFrame]) -> DataFrame:
+    """The judged rows of all sources with their `source`, without what only the quarantine needs."""
+    named = (frame.drop("raw", "reasons").withColumn("source", F.lit(name)) for name, frame in judged.items())
+    return reduce(DataFrame.unionByName, named)
 
 
 def kept(judged: DataFrame) -> DataFrame:
-    return judged.where(~F.col("broken"))
+    """The good ones of the rows of `in_one`."""
+    return judged.where(~F.col("broken")).drop("broken", "source")
 
 
-def row_counts() -> tuple[Column, Column]:
-    """`rows` landed and how many are `broken`, to observe on the way of a judged frame."""
-    return F.count(F.lit(1)).alias("rows"), F.count_if("broken").alias("broken")
+def landed_counts(sources: Iterable[str], days: Sequence[date]) -> list[Column]:
+    """How many rows and broken ones there are of each source and ingest day, to observe on the way of `in_one`."""
+    counts = []
+    for source in sources:
+        for day in days:
+            here = (F.col("source") == source) & (F.col("ingest_day") == F.lit(day))
+            counts.append(F.count_if(here).alias(f"{source} {day} rows"))
+            counts.append(F.count_if(here & F.col("broken")).alias(f"{source} {day} broken"))
+    return counts
 
 
-def quarantined(judged: DataFrame, source_name: str) -> DataFrame:
+def landed_of(counts: Mapping[str, int], sources: Iterable[str], days: Sequence[date]) -> list[Landed]:
+    """What the columns of `landed_counts` say."""
+    return [
+        Landed(source, day, counts[f"{source} {day} rows"], counts[f"{source} {day} broken"])
+        for source in sources
+        for day in days
+    ]
+
+
+def quarantined(judged: DataFrame, source: str) -> DataFrame:
     """Rows of events_quarantine for the rows that broke a rule."""
     return judged.where("broken").select(
-        F.lit(source_name).alias("source"),
+        F.lit(source).alias("source"),
         "source_file",
         "row",
         "ingest_day",

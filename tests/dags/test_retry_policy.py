@@ -31,6 +31,7 @@ FAILURES = {
         "Cannot execute: spark-submit. Error code is: 137.\n26/03/15 ERROR Executor: heap",
         ["default", None],
     ),
+    "another job wrote": ("Error code is: 1.\nconflict: table events: another job wrote", ["default", None]),
     "not the job's own line": ("Error code is: 1.\nan error: in the middle of a line", ["default", None]),
 }
 

@@ -87,8 +87,8 @@ ESTIMATE_COLUMNS = {
 _numbers = count(1)
 
 
-def events_suite() -> Suite:
-    return suites.events_suite(EVENT_COLUMNS, ("event_id",), ("play_start", "playback"))
+def events_suite(mapped: Sequence[str] = ()) -> Suite:
+    return suites.events_suite(EVENT_COLUMNS, ("event_id",), ("play_start", "playback"), mapped)
 
 
 def profiles_suite() -> Suite:

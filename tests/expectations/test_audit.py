@@ -282,6 +282,15 @@ def test_a_snapshot_of_two_days_ago_is_a_warning(spark: SparkSession) -> None:
     assert failed(audited(stale, profiles_suite())) == {(DAY, "snapshot_day_fresh")}
 
 
+@pytest.mark.parametrize(("rows", "fails"), [(200, True), (199, False)])
+def test_a_column_that_no_row_of_a_day_brings_any_more_is_critical(
+    spark: SparkSession, rows: int, fails: bool
+) -> None:
+    frame = frame_of(spark, EVENT_COLUMNS, [event(region=None) for _ in range(rows)])
+    results = audited(frame, events_suite(mapped=("device", "region")))
+    assert {each.expectation for each in failures(results)} == ({"region_given"} if fails else set())
+
+
 def test_a_missing_column_fails_the_schema_and_every_rule_that_needs_it(spark: SparkSession) -> None:
     frame = frame_of(spark, EVENT_COLUMNS, [event()]).drop("event_ts", "event_id", "device")
     results = audited(frame, events_suite())

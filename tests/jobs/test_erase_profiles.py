@@ -4,7 +4,7 @@ import json
 import os
 import re
 import time
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from jobs.arguments import WorkFailed
 from jobs.delta_files import for_upkeep
 from jobs.delta_reader import count_rows
 from jobs.erase_profiles import erase_profiles, prove, read_profile_ids
+from jobs.event_commits import noted
 from jobs.tables import Tables
 from metrics.errors import InputError
 from tests.jobs.landing_files import EVENT
@@ -50,6 +51,17 @@ def fill(tables: Tables) -> None:
         write(tables, "profiles", *({"profile_id": one, "household_id": 1} for one in (GONE, TOO, STAYS)))
     aside = {"source_file": "f", "ingest_day": DAY, "reasons": ["malformed"]}
     write(tables, "events_quarantine", *({**aside, **row} for row in ASIDE))
+    event = {"event_id": "e", "event_ts": datetime(2026, 3, 2, 12, tzinfo=UTC), "event_type": "play_start"}
+    event |= {
+        "profile_id": GONE,
+        "household_id": 1,
+        "day": DAY,
+        "ingest_day": DAY,
+        "source_file": "f",
+        "row": 0,
+    }
+    rows = tables.frame("events", [{**dict.fromkeys(tables.declared["events"].columns), **event}])
+    tables.replace("events", rows, {"ingest_day": [DAY]}, noted(tables).after([DAY], [DAY]))
 
 
 def lying_in(folder: Path) -> str:
@@ -91,7 +103,10 @@ def test_profiles_are_gone_from_tables_files_and_logs_and_no_id_is_told(
     assert len(re.findall(rf"(?<!\d){GONE}(?!\d)", stored)) == stored.count(RAW[2]) == 1
     proofs = {proof["table"]: proof["rows_deleted"] for proof in json.loads(report.read_text())["tables"]}
     of_profiles = {name for name, table in tables.declared.items() if "profile_id" in table.columns}
-    assert proofs == {**dict.fromkeys(of_profiles, 0), "profiles": 2, "events_quarantine": 3}
+    assert proofs == {**dict.fromkeys(of_profiles, 0), "profiles": 2, "events_quarantine": 3, "events": 1}
+    # Its one ingest day holds no row any more; that it was loaded, and is to be rolled up, is still known.
+    assert noted(tables).loaded == {DAY}
+    assert noted(tables).to_roll_up == {DAY}
     # Readers without deletion vectors, as of readouts, have the tables back.
     assert count_rows(tables.project.tables, "profiles") == 1
 

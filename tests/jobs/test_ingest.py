@@ -9,9 +9,13 @@ from unittest.mock import Mock
 
 import pytest
 
+from jobs.audit_landed import audit_landed
+from jobs.audit_table import AuditFailed
+from jobs.event_commits import noted, rolled_up
 from jobs.ingest_events import ingest_events
 from jobs.ingest_exposures import ingest_exposures
 from jobs.ingest_profiles import ingest_profiles
+from jobs.roll_up_profile_days import roll_up_days
 from jobs.side_by_side import side_by_side
 from jobs.tables import Tables
 from metrics.errors import InputError
@@ -27,7 +31,7 @@ def test_events_land_once_and_broken_rows_go_aside_with_their_line(
 ) -> None:
     broken = json.dumps(EVENT)[:40]
     land_events(tmp_path, MARCH_2, {}, {"event_id": "e2"}, broken, {"event_id": None}, {})
-    touched = ingest_events(tables, on(MARCH_2))
+    touched = ingest_events(tables, on(MARCH_2)).touched
     assert touched == {date(2026, 3, 2)}
     events = tables.read("events").collect()
     assert {(row["event_id"], row["row"]) for row in events} == {("e1", 0), ("e2", 1)}
@@ -54,7 +58,7 @@ def test_a_copy_that_comes_on_a_later_day_is_dropped_and_a_late_event_keeps_its_
     land_events(tmp_path, MARCH_2, {})
     land_events(tmp_path, MARCH_3, {}, {"event_id": "late"}, {"event_id": "e3", "ts": "2026-03-03T01:00:00Z"})
     ingest_events(tables, on(MARCH_2))
-    touched = ingest_events(tables, on(MARCH_3))
+    touched = ingest_events(tables, on(MARCH_3)).touched
     assert touched == {date(2026, 3, 2), date(2026, 3, 3)}
     rows = {(r["event_id"], str(r["day"]), str(r["ingest_day"])) for r in tables.read("events").collect()}
     assert rows == {("e1", MARCH_2, MARCH_2), ("late", MARCH_2, MARCH_3), ("e3", MARCH_3, MARCH_3)}
@@ -88,7 +92,7 @@ def test_a_damaged_file_goes_aside_whole_and_comes_back_once_it_has_landed_again
     whole = land_events(tmp_path, MARCH_2, *many, hour="12").read_bytes()
     truncated = land_events(tmp_path, MARCH_2, *many, hour="12")
     truncated.write_bytes(whole[: len(whole) // 2])
-    assert ingest_events(tables, on(MARCH_2)) == {date(2026, 3, 2)}
+    assert ingest_events(tables, on(MARCH_2)).touched == {date(2026, 3, 2)}
     assert _owners(tables) == {("e1", MARCH_2)}
     (aside,) = tables.read("events_quarantine").collect()
     assert aside["source_file"].endswith("/ingest_day=2026-03-02/hour=12/part-0.json.gz")
@@ -107,7 +111,7 @@ def test_damaged_files_of_exposures_go_aside_and_those_of_profiles_stop_the_day(
     ingest_profiles(tables, on(MARCH_2))
     land_exposures(tmp_path, MARCH_3, {"exposed_at": "2026-03-03T11:00:00.000Z"}, hour="11")
     land_exposures(tmp_path, MARCH_3, {}, hour="12").write_bytes(b"no gzip")
-    assert ingest_exposures(tables, on(MARCH_3)) == {date(2026, 3, 3)}
+    assert ingest_exposures(tables, on(MARCH_3)).touched == {date(2026, 3, 3)}
     assert [row["source"] for row in tables.read("events_quarantine").collect()] == ["exposures.homepage"]
     land_profiles(tmp_path, MARCH_3, {"profile_id": 2}).write_bytes(b"no gzip")
     with pytest.raises(
@@ -134,7 +138,7 @@ def test_exposures_merge_once_and_take_household_and_tenure_from_the_profile(
     land_profiles(tmp_path, MARCH_2, {}, {"profile_id": 2, "signup_day": None})
     land_exposures(tmp_path, MARCH_2, {}, {}, {"profile_id": 2, "household_id": None}, {"arm": "blue"})
     ingest_profiles(tables, on(MARCH_2))
-    assert ingest_exposures(tables, on(MARCH_2)) == {date(2026, 3, 2)}
+    assert ingest_exposures(tables, on(MARCH_2)).touched == {date(2026, 3, 2)}
     rows = {
         r["profile_id"]: (r["household_id"], r["tenure_days"]) for r in tables.read("exposures").collect()
     }
@@ -178,7 +182,7 @@ def test_an_older_day_that_changes_takes_later_days_with_it(tables: Tables, tmp_
     land_events(tmp_path, MARCH_3, {}, {"event_id": "e3", "ts": "2026-03-03T01:00:00Z"})
     ingest_events(tables, on(MARCH_3))
     land_events(tmp_path, MARCH_2, {})
-    touched = ingest_events(tables, on(MARCH_2))
+    touched = ingest_events(tables, on(MARCH_2)).touched
     assert touched == {date(2026, 3, 2), date(2026, 3, 3)}
     assert _owners(tables) == {("e1", MARCH_2), ("e3", MARCH_3)}
     land_events(tmp_path, MARCH_2, {"event_id": "e2"})
@@ -191,25 +195,31 @@ def test_the_days_to_roll_up_are_those_that_held_or_hold_rows_of_what_was_loaded
 ) -> None:
     land_events(tmp_path, MARCH_2, {})
     land_events(tmp_path, MARCH_3, {"event_id": "e3", "ts": "2026-03-03T01:00:00Z"})
-    ingest_events(tables, on(MARCH_2, MARCH_3))
-    assert ingest_events(tables, on(MARCH_2)) == {date(2026, 3, 2)}
+    touched = ingest_events(tables, on(MARCH_2, MARCH_3)).touched
+    roll_up_days(tables, sorted(touched), rolled_up(tables))
+    assert ingest_events(tables, on(MARCH_2)).touched == {date(2026, 3, 2)}
     land_events(tmp_path, MARCH_2, {"ts": "2026-03-01T12:00:00Z"})
-    assert {date(2026, 3, 1), date(2026, 3, 2)} <= ingest_events(tables, on(MARCH_2))
+    assert {date(2026, 3, 1), date(2026, 3, 2)} <= ingest_events(tables, on(MARCH_2)).touched
 
 
 def test_an_older_day_changes_with_its_later_days_or_not_at_all(
     tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that dies after its first write has left nothing that a second run would overlook."""
-    land_events(tmp_path, MARCH_2, {})
+    land_events(tmp_path, MARCH_2, {}, {"event_id": "e0", "ts": "2026-03-01T12:00:00Z"})
     land_events(tmp_path, MARCH_3, {}, {"event_id": "e3", "ts": "2026-03-03T01:00:00Z"})
-    ingest_events(tables, on(MARCH_2, MARCH_3))
+    days = ingest_events(tables, on(MARCH_2, MARCH_3)).touched
+    roll_up_days(tables, sorted(days), rolled_up(tables))
     land_events(tmp_path, MARCH_2, {"event_id": "e2"})
     with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
-        dying.setattr("jobs.ingest_events.counted", Mock(side_effect=KeyboardInterrupt))
+        dying.setattr("jobs.quarantine.Arrivals.set_aside", Mock(side_effect=KeyboardInterrupt))
         ingest_events(tables, on(MARCH_2))
-    ingest_events(tables, on(MARCH_2))
+    touched = ingest_events(tables, on(MARCH_2)).touched
     assert _owners(tables) == {("e1", MARCH_3), ("e2", MARCH_2), ("e3", MARCH_3)}
+    assert touched == {date(2026, 3, 1), date(2026, 3, 2), date(2026, 3, 3)}  # the first has no rows any more
+    assert noted(tables).to_roll_up >= touched
+    roll_up_days(tables, sorted(touched), rolled_up(tables))
+    assert noted(tables).to_roll_up == set()
 
 
 def _owners(tables: Tables) -> set[tuple[str, str]]:
@@ -225,3 +235,38 @@ def test_an_exposure_merged_before_its_profile_was_known_gains_its_tenure(
     ingest_profiles(tables, on(MARCH_2))
     ingest_exposures(tables, on(MARCH_2))
     assert [row["tenure_days"] for row in tables.read("exposures").collect()] == [60]
+
+
+def test_the_rows_quarantined_are_recorded_by_source_and_reason_and_too_many_fail_the_audit(
+    tables: Tables, tmp_path: Path
+) -> None:
+    """The kinds of sources share a day's results, in whatever order their jobs run."""
+    day = date(2026, 3, 2)
+    good = [{"event_id": f"e{n}", "app": "9.1"} for n in range(30)]
+    land_events(tmp_path, MARCH_2, *good, "{", {"event_id": None, "event_type": "dance"}, hour="11")
+    land_events(tmp_path, MARCH_2, {}, hour="12").write_bytes(b"no gzip")
+    land_profiles(tmp_path, MARCH_2, {}, {"profile_id": 2, "household_id": None})
+    with pytest.raises(
+        AuditFailed,
+        match=r"events_quarantine, day 2026-03-02: .*events.playback_rows_kept failed: 2 of 32 rows: .*malformed 1",
+    ):
+        audit_landed(tables, ingest_events(tables, on(MARCH_2)).landed)
+    with pytest.raises(
+        AuditFailed,
+        match=r"profiles.snapshot_rows_kept failed: 1 of 2 rows: household_id_missing 1; expected at most",
+    ):
+        ingest_profiles(tables, on(MARCH_2))
+    results = tables.read_days("data_quality_results", [day]).collect()
+    seen = {row["expectation"]: (row["severity"], row["success"], row["unexpected_count"]) for row in results}
+    assert seen == {
+        "events.playback_rows_kept": ("critical", False, 2),
+        "events.playback_malformed": ("warning", True, 1),
+        "events.playback_event_id_missing": ("warning", True, 1),
+        "events.playback_event_type_unknown": ("warning", True, 1),
+        "events.playback_files_whole": ("warning", False, 1),
+        "events.playback_columns_new": ("warning", True, 1),
+        "profiles.snapshot_rows_kept": ("critical", False, 1),
+        "profiles.snapshot_household_id_missing": ("warning", False, 1),
+        "profiles.snapshot_files_whole": ("warning", True, 0),
+    }
+    assert tables.read("profiles").isEmpty()  # a bad snapshot does not take the place of what is there

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,20 @@ def test_writes_page_text_and_json_and_logs_one_run_however_often(
     write_results(tmp_path / "data", input_version="in-78")
     assert main([*arguments, "--day", str(DAY)]) == 0
     assert len(runs(data_dir)) == 2
+
+
+def test_a_page_older_than_its_estimates_is_made_again_on_any_day(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    """Late rows have a day estimated again when another day runs."""
+    page = write_results(tmp_path / "data") / "readouts" / "homepage" / f"{DAY}.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("of older estimates")
+    assert main([*arguments, "--day", "2026-06-01"]) == 0
+    assert page.read_text() == "of older estimates"
+    os.utime(page, (0, 0))
+    assert main([*arguments, "--day", "2026-06-01"]) == 0
+    assert "<html" in page.read_text()
 
 
 def test_a_running_experiment_without_estimates_is_one_line(

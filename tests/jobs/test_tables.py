@@ -5,9 +5,10 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import numpy as np
 import pyarrow as pa
 import pytest
+from delta.exceptions import DeltaConcurrentModificationException
 
-from jobs.arguments import WorkFailed
-from jobs.tables import Tables
+from jobs.arguments import WorkFailed, run
+from jobs.tables import Tables, alone
 from metrics.errors import InputError
 
 COLUMNS = "day DATE, profile_id BIGINT, household_id BIGINT"
@@ -45,6 +46,18 @@ def test_a_broken_rule_names_its_true_cause(tables: Tables) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_conflict_is_one_line_and_no_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    def work(_: object) -> None:
+        with alone("events"):
+            raise DeltaConcurrentModificationException("a file was added", {})
+
+    assert run(work, []) == 1
+    line = capsys.readouterr().err
+    assert line.startswith(
+        "conflict: table events: another job wrote to it at the same time; run this one again"
+    )
+
+
 def test_a_refused_write_names_the_rule_and_no_value_of_the_row(tables: Tables) -> None:
     identifier = tables.project.tables.identifier("profile_days")
     tables.spark.sql(f"ALTER TABLE {identifier} ADD CONSTRAINT known CHECK (profile_id < 1000)")
@@ -57,12 +70,14 @@ def test_a_refused_write_names_the_rule_and_no_value_of_the_row(tables: Tables) 
     assert not any(name in rules for name in ("profile_id", "household_id", "session_id"))
 
 
-def test_each_commit_says_what_wrote_it(tables: Tables) -> None:
-    tables.replace("profile_days", days(tables, (FIRST, 1)), {"day": [FIRST]})
+def test_each_commit_says_what_wrote_it_and_why(tables: Tables) -> None:
+    backfill = replace(tables, reason="clocks were wrong").in_own_session()
+    backfill.replace("profile_days", days(tables, (FIRST, 1)), {"day": [FIRST]})
     identifier = tables.project.tables.identifier("profile_days")
     metadata = tables.spark.sql(f"DESCRIBE HISTORY {identifier} LIMIT 1").first()["userMetadata"]  # type: ignore[index]
     assert '"day": ["2026-03-02"]' in metadata
     assert tables.project.conf_hash in metadata
+    assert '"reason": "clocks were wrong"' in metadata
 
 
 def test_rows_of_python_become_a_frame_of_the_declared_types(tables: Tables) -> None:

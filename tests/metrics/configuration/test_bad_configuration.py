@@ -115,9 +115,11 @@ def test_no_job_starts_with_a_wrong_configuration(
         if "def main(" in path.read_text() and path.stem != "cli"
     ]
     assert len(jobs) >= 13
+    (tmp_path / "ids").write_text("1\n")
+    options = {**_OPTIONS, "erase_profiles": ["--profiles", str(tmp_path / "ids")]}
     for job in jobs:
         main = import_module(f"jobs.{job}").main
-        assert main(["--conf-dir", str(conf), *_OPTIONS.get(job, _DAY)]) == 2, job
+        assert main(["--conf-dir", str(conf), *options.get(job, _DAY)]) == 2, job
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == 1 and lines[0].startswith(f"error: {Path(file).name}: "), (job, lines)
     assert not started

@@ -1,0 +1,50 @@
+"""Which analysis days rest on data that changed since: late rows, or a day that was loaded again."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import date
+
+from pyspark.sql import functions as F
+
+from jobs.audit_table import RESULTS
+from jobs.tables import Tables
+from metrics.configuration.experiment import Experiment
+
+_INPUTS = ("profile_days", "exposure_day_measures", "exposures")
+
+
+def audited_inputs(tables: Tables, experiment: Experiment, analysis_day: date) -> str:
+    """A fingerprint of the audits of all days that the experiment's windows of an analysis day can rest on.
+
+    An audit's run id names the rows that it saw: equal rows, equal fingerprint. Ask before the rows themselves are
+    read; then a day that changes meanwhile is at worst estimated twice.
+    """
+    return _fingerprint(_runs(tables, experiment.first_covariate_day, analysis_day), experiment, analysis_day)
+
+
+def stale_days(tables: Tables) -> list[date]:
+    """Analysis days of which estimates are there, and rest on other rows than there are now."""
+    columns = ("experiment_id", "analysis_day", "audited_inputs")
+    used = tables.read("estimates").select(*columns).distinct().collect()
+    experiments = {experiment.id: experiment for experiment in tables.project.experiments}
+    known = [(experiments[row[0]], row[1], row[2]) for row in used if row[0] in experiments]
+    if not known:
+        return []
+    first = min(experiment.first_covariate_day for experiment, _, _ in known)
+    runs = _runs(tables, first, max(day for _, day, _ in known))
+    return sorted({day for experiment, day, then in known if then != _fingerprint(runs, experiment, day)})
+
+
+Run = tuple[date, str, str]
+
+
+def _runs(tables: Tables, first: date, last: date) -> list[Run]:
+    """Day, table and run id of the audits, in order."""
+    reach = F.col("day").between(F.lit(first), F.lit(last))
+    results = tables.read(RESULTS).where(F.col("table").isin(*_INPUTS) & reach)
+    return sorted(tuple(row) for row in results.select("day", "table", "run_id").distinct().collect())
+
+
+def _fingerprint(runs: Sequence[Run], experiment: Experiment, analysis_day: date) -> str:
+    used = [run for run in runs if experiment.first_covariate_day <= run[0] <= analysis_day]
+    return hashlib.sha256(repr([tuple(map(str, run)) for run in used]).encode()).hexdigest()[:16]
