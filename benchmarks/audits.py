@@ -6,8 +6,6 @@ One simulated day of about eight events a profile is ingested and rolled up once
 turn, in one Spark session. Both read the same events and end with their commits.
 """
 
-import os
-import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -24,7 +22,7 @@ from jobs.simulate_service import simulate
 from jobs.tables import Tables
 from metrics.configuration.project import load_project
 from metrics.simulation.settings import Settings as Service
-from scripts.environment import ROOT, Settings, environment
+from scripts.environment import ROOT, Settings, take_over
 
 # As run_day asks for them: before the roll-up, and after it.
 BEFORE, AFTER = ("profiles", "exposures", "events"), ("profile_days", "exposure_day_measures")
@@ -74,11 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--profiles", type=int, default=400_000)
     options = parser.parse_args(argv)
     own = Settings(kept_folder(options.folder))
-    variables = environment(own)
-    variables["PYSPARK_SUBMIT_ARGS"] = shlex.join(
-        ["--properties-file", str(own.properties_file), "pyspark-shell"]
-    )
-    os.environ.update(variables)
+    take_over(own)
     with spark_session("audits") as spark:
         publish(
             measure(

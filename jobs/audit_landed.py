@@ -38,7 +38,7 @@ def audit_landed(tables: Tables, landed: Sequence[Landed]) -> tuple[AuditResult,
 
 
 def _came(tables: Tables, landed: Sequence[Landed]) -> list[SourceDay]:
-    sources = {f"{kind}.{s.name}": s for kind, found in vars(tables.project.sources).items() for s in found}
+    sources = tables.project.sources.by_name
     reasons, undeclared = _reasons(tables, landed), _undeclared(tables, landed, sources)
     return [
         SourceDay(

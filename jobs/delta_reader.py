@@ -39,13 +39,7 @@ def readout_rows_of(project: Project, experiment: Experiment, day: date) -> Read
 
 def analysis_days(project: Project, experiment_id: str) -> list[date]:
     """The days with estimates of the experiment, ascending."""
-    table = _open(project.tables, "estimates")
-    if table is None:
-        return []
-    found = table.to_pyarrow_dataset().to_table(
-        ["analysis_day"], filter=pc.field("experiment_id") == experiment_id
-    )
-    return sorted(set(found.column("analysis_day").to_pylist()))
+    return sorted(computed_on(project, experiment_id))
 
 
 def computed_on(project: Project, experiment_id: str) -> dict[date, datetime]:

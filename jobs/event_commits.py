@@ -34,9 +34,6 @@ class Noted:
 
 def noted(tables: Tables) -> Noted:
     version, note = tables.last_note("events", _TO_ROLL_UP)
-    if version < 0:  # loaded before commits said so, if at all
-        held = tables.read("events").select("ingest_day").distinct().collect()
-        return Noted(version, frozenset(row["ingest_day"] for row in held), frozenset())
     rolled_up = tables.last_note("profile_days", _OF_EVENTS)[1] if note.get(_TO_ROLL_UP) else {}
     is_done = rolled_up.get(_OF_EVENTS, -1) >= version
     return Noted(version, _days(note, _LOADED), frozenset() if is_done else _days(note, _TO_ROLL_UP))

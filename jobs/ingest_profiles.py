@@ -13,26 +13,26 @@ from jobs.landing import Landing
 from jobs.quarantine import Arrivals
 from jobs.tables import Tables
 from metrics.errors import InputError
-from metrics.rollup.landing import Landed, kept
+from metrics.rollup.landing import kept
 from metrics.rollup.profiles import judged_profiles, latest_profiles
 
 log = logging.getLogger("watchlift.ingest_profiles")
 
 
-def ingest_profiles(tables: Tables, days: Days) -> tuple[Landed, ...]:
+def ingest_profiles(tables: Tables, days: Days) -> None:
     """The newest snapshot of the range becomes the table, unless the table already holds a newer one.
 
-    Broken rows are quarantined. Gives what landed of that snapshot. Raises AuditFailed where too many are broken.
+    Broken rows are quarantined. Raises AuditFailed where too many are broken.
     """
     newest = tables.read("profiles").agg(F.max("snapshot_day")).first()
     if newest and newest[0] and newest[0] > days.last:
         log.info("profiles: kept the snapshot of %s, newer than %s", newest[0], days)
-        return ()
+        return
     landing = Landing(tables.spark)
-    return landing.load(lambda: _load_newest(tables, landing, days))
+    landing.load(lambda: _load_newest(tables, landing, days))
 
 
-def _load_newest(tables: Tables, landing: Landing, days: Days) -> tuple[Landed, ...]:
+def _load_newest(tables: Tables, landing: Landing, days: Days) -> None:
     for day in reversed(days.all):
         frames = [(s, landing.read(s, [day])) for s in tables.project.sources.profiles]
         if landing.left_out:
@@ -43,12 +43,11 @@ def _load_newest(tables: Tables, landing: Landing, days: Days) -> tuple[Landed, 
         judged = {s.name: judged_profiles(frame, s) for s, frame in frames if frame is not None}
         if judged:
             arrivals = Arrivals("profiles", judged, [day])
-            landed = arrivals.counted().set_aside(tables, ())
-            audit_landed(tables, landed)  # before: a bad snapshot does not take the place of a good one
+            # Before: a bad snapshot does not take the place of a good one.
+            audit_landed(tables, arrivals.counted().set_aside(tables, ()))
             tables.overwrite("profiles", latest_profiles(kept(arrivals.rows)))
-            return landed
+            return
     log.info("profiles: no snapshot landed on %s", days)
-    return ()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,7 +17,7 @@ from pyspark.sql.types import DataType
 
 from metrics.configuration.sources import CORRUPT, Source
 from metrics.errors import InputError
-from metrics.rollup.landing import Landed
+from metrics.rollup.landing import Landed, fields_of
 
 Loaded = TypeVar("Loaded")
 log = logging.getLogger("watchlift.landing")
@@ -235,13 +235,6 @@ def _day_pattern(path: str) -> str | None:
     for glob, expression in wildcards.items():
         tail = tail.replace(glob, expression)
     return f"{re.escape(before.rpartition('/')[2])}([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}){tail}$"
-
-
-def fields_of(line: str, source: Source) -> Column:
-    """A column of JSON texts as the source's raw fields. Other formats' raw rows are kept as JSON, too."""
-    of_format = source.options if source.format == "json" else {}
-    options = {"columnNameOfCorruptRecord": CORRUPT, "mode": "PERMISSIVE", **of_format}
-    return F.from_json(line, f"{source.schema}, {CORRUPT} STRING", options).alias("fields")
 
 
 def _read_json(spark: SparkSession, source: Source, paths: list[str], damaged: list[str]) -> DataFrame:

@@ -15,14 +15,13 @@ from jobs.arguments import Days
 from jobs.audit_table import audit_tables
 from jobs.event_commits import rolled_up
 from jobs.ingest_events import merge_events
-from jobs.landing import fields_of
 from jobs.quarantine import QUARANTINE
 from jobs.roll_up_profile_days import roll_up_days
 from jobs.tables import Tables
 from metrics.configuration.sources import Source
 from metrics.errors import InputError
 from metrics.rollup.events import judged_events
-from metrics.rollup.landing import in_one, kept
+from metrics.rollup.landing import fields_of, in_one, kept
 
 log = logging.getLogger("watchlift.replay_quarantine")
 _KEY = ("source", "source_file", "row")

@@ -36,9 +36,8 @@ def _ingest(tables: Tables, days: Days) -> Ingested:
     """Exposures need the profiles; events need neither."""
 
     def exposures(beside: Tables) -> Ingested:
-        profiles = ingest_profiles(beside, days)
-        found = ingest_exposures(beside, days)
-        return Ingested(found.touched, (*profiles, *found.landed))
+        ingest_profiles(beside, days)
+        return ingest_exposures(beside, days)
 
     events, others = side_by_side(tables, lambda beside: ingest_events(beside, days), exposures)
     return Ingested(events.touched | others.touched, (*events.landed, *others.landed))

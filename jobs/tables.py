@@ -98,12 +98,8 @@ class Tables:
         with _explained(name):
             writer.option("userMetadata", self.metadata({})).overwrite(F.lit(True))
 
-    def merge(
-        self, name: str, frame: DataFrame, where: Where, update: bool = False, fill: Sequence[str] = ()
-    ) -> None:
-        """Insert the rows whose key is not there yet; with `update`, replace those that are.
-
-        Columns to `fill` are set on rows that are there and did not know them.
+    def merge(self, name: str, frame: DataFrame, where: Where, fill: Sequence[str] = ()) -> None:
+        """Insert the rows whose key is not there yet. Columns to `fill` are set on rows that did not know them.
 
         `where` holds the frame's values of the partition columns: the literals keep concurrent merges apart.
         """
@@ -118,7 +114,7 @@ class Tables:
                 gained = " OR ".join(f"(t.{column} IS NULL AND s.{column} IS NOT NULL)" for column in fill)
                 filled = {column: f"coalesce(t.{column}, s.{column})" for column in fill}
                 merge = merge.whenMatchedUpdate(gained, filled)
-            (merge.whenMatchedUpdateAll() if update else merge).whenNotMatchedInsertAll().execute()
+            merge.whenNotMatchedInsertAll().execute()
         self.spark.conf.unset(COMMIT_METADATA)
         log.info("%s: merged %s", name, _spoken(where))
 

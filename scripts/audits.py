@@ -6,8 +6,6 @@ A clean service through the jobs' own functions in one Spark session, then fault
 """
 
 import argparse
-import os
-import shlex
 import shutil
 import sys
 import tempfile
@@ -36,7 +34,7 @@ from metrics.simulation.settings import Faults
 from metrics.simulation.settings import Settings as Service
 from scripts import audit_faults as planted
 from scripts.audit_faults import Altered, TableFault, landed_day
-from scripts.environment import ROOT, Settings, environment
+from scripts.environment import ROOT, Settings, take_over
 
 SEED = 1
 # So far apart that none of them is compared with another.
@@ -254,11 +252,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--work-dir", type=Path, help="where it is all built (default: a temporary folder)")
     options = parser.parse_args(argv)
     work_dir = options.work_dir or Path(tempfile.mkdtemp(prefix="watchlift-audits-"))
-    own = Settings(work_dir)
-    variables = environment(own, quick_start=True)
-    properties = shlex.join(["--properties-file", str(own.properties_file), "pyspark-shell"])
-    os.environ.clear()
-    os.environ.update(variables | {"PYSPARK_SUBMIT_ARGS": properties})
+    take_over(Settings(work_dir), quick_start=True)
     with spark_session("audits") as spark:
         trial = Trial(spark, work_dir, options.profiles, options.days)
         clean, found = trial.clean(), list[Found]()

@@ -7,8 +7,6 @@ Each seed is a service of its own, through the same jobs' functions in one Spark
 
 import argparse
 import json
-import os
-import shlex
 import shutil
 import sys
 import tempfile
@@ -31,7 +29,7 @@ from jobs.simulate_service import simulate
 from jobs.tables import Tables
 from metrics.configuration.project import Project, load_project
 from metrics.simulation.settings import Settings as Service
-from scripts.environment import ROOT, Settings, environment
+from scripts.environment import ROOT, Settings, take_over
 
 DAYS = 28
 # Decision estimators of the primary, for everybody and for new profiles, and of the guardrails.
@@ -131,13 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     work_dir = options.work_dir or Path(tempfile.mkdtemp(prefix="watchlift-coverage-"))
-    own = Settings(work_dir)
-    variables = environment(own, quick_start=True)  # small services, one after the other
-    variables["PYSPARK_SUBMIT_ARGS"] = shlex.join(
-        ["--properties-file", str(own.properties_file), "pyspark-shell"]
-    )
-    os.environ.clear()
-    os.environ.update(variables)
+    take_over(Settings(work_dir), quick_start=True)  # small services, one after the other
     intervals: list[Interval] = []
     with spark_session("coverage") as spark:
         for seed in range(1, options.seeds + 1):

@@ -2,7 +2,9 @@
 
 import importlib.util
 import os
+import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +77,14 @@ def environment(settings: Settings, quick_start: bool = False) -> dict[str, str]
     if quick_start:
         own["SPARK_SUBMIT_OPTS"] = f"{own.get('SPARK_SUBMIT_OPTS', '')} {QUICK_START}".strip()
     return own
+
+
+def take_over(settings: Settings, quick_start: bool = False, spark: Sequence[str] = ()) -> None:
+    """Make a run's variables those of this process, whose own Spark then has its settings, and the options `spark`."""
+    options = ["--properties-file", str(settings.properties_file), *spark, "pyspark-shell"]
+    variables = {**environment(settings, quick_start), "PYSPARK_SUBMIT_ARGS": shlex.join(options)}
+    os.environ.clear()
+    os.environ.update(variables)
 
 
 def spark_home() -> Path:

@@ -61,6 +61,12 @@ class Sources:
     profiles: tuple[Source, ...]
 
     @property
+    def by_name(self) -> dict[str, Source]:
+        """By kind and name, such as events.playback: as events_quarantine has it."""
+        kinds = {"events": self.events, "exposures": self.exposures, "profiles": self.profiles}
+        return {f"{kind}.{source.name}": source for kind, found in kinds.items() for source in found}
+
+    @property
     def max_days_late(self) -> int:
         """How many days after its own an event may still land."""
         return max(source.max_days_late for source in self.events)

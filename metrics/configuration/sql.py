@@ -39,6 +39,7 @@ _SPARK_TYPES = (
 # How many types or fields a nested type is made of.
 _PARTS = {exp.DType.ARRAY: range(1, 2), exp.DType.MAP: range(2, 3), exp.DType.STRUCT: range(1, 10_000)}
 _WITH_FIELDS = ("STRUCT", "MAP", "ARRAY", "VARIANT")
+_COUNTS_AND_SUMS = ("count", "count_if", "sum")
 _UNIT_FIRST = ("dateadd", "date_add", "datediff", "date_diff", "timestampadd", "timestampdiff")
 # Spark makes the moment of the run of these texts, wherever it makes a date of a text.
 _CLOCK = re.compile(r"\s*(now|today|tomorrow|yesterday)(\s*(utc|gmt|z|[+-]\d.*|\w+/\w+))?\s*", re.IGNORECASE)
@@ -108,6 +109,19 @@ def expression_faults(text: str, columns: Mapping[str, str] | None, aggregate: b
         _nesting_faults(tree) if aggregate else _aggregate_faults(tree),
     )
     return tuple(dict.fromkeys(fault for check in checks for fault in check))
+
+
+def adds_up(text: str) -> bool:
+    """Whether an aggregate's values over parts of the rows add up to its value over all, as far as its SQL shows it.
+
+    One count or sum, perhaps with a filter, perhaps times or over a number; others (a distinct count) may not add up.
+    """
+    tree = _parsed(text, text, exp.Condition, "one SQL expression")
+    if isinstance(tree, exp.Mul | exp.Div) and isinstance(tree.expression, exp.Literal):
+        tree = tree.this
+    call = _called(tree)
+    is_sum = isinstance(call, exp.Anonymous) and _name(call) in _COUNTS_AND_SUMS
+    return is_sum and not call.find(exp.Distinct)
 
 
 def schema_columns(ddl: str) -> dict[str, str]:

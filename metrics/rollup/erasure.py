@@ -6,8 +6,8 @@ from functools import reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from metrics.configuration.sources import Source, Sources
-from metrics.rollup.landing import CORRUPT
+from metrics.configuration.sources import CORRUPT, Source, Sources
+from metrics.rollup.landing import fields_of
 
 QUARANTINE_KEY = ("source", "source_file", "row")
 
@@ -33,11 +33,8 @@ def raw_rows_of_profiles(quarantine: DataFrame, profiles: DataFrame, sources: So
 
 def _as_read(quarantine: DataFrame, sources: Sources) -> Iterator[DataFrame]:
     """The rows of each source with `read`, what it reads as profile_id; the rows of other sources with null."""
-    named = {f"events.{source.name}": source for source in sources.events}
-    named |= {f"exposures.{source.name}": source for source in sources.exposures}
-    named |= {f"profiles.{source.name}": source for source in sources.profiles}
     # Of a source without a schema only its files know the columns.
-    readable = {name: source for name, source in named.items() if source.schema}
+    readable = {name: source for name, source in sources.by_name.items() if source.schema}
     unread = quarantine.where(~F.col("source").isin(list(readable)))
     yield unread.select(*QUARANTINE_KEY, "raw", F.lit(None).cast("bigint").alias("read"))
     for name, source in readable.items():
@@ -45,14 +42,10 @@ def _as_read(quarantine: DataFrame, sources: Sources) -> Iterator[DataFrame]:
 
 
 def _read_by(rows: DataFrame, source: Source) -> DataFrame:
-    """Raw is the source's own line where that is JSON, else its columns as JSON (jobs/landing.py)."""
-    options = source.options if source.format == "json" else {}
-    options = {"columnNameOfCorruptRecord": CORRUPT, "mode": "PERMISSIVE", **options}
-    fields = F.from_json("raw", f"{source.schema}, {CORRUPT} STRING", options)
     aside = [F.col(name).alias(f"_{name}") for name in (*QUARANTINE_KEY, "raw")]
     told = F.expr(source.columns["profile_id"]).try_cast("bigint")
     return (
-        rows.select(*aside, fields.alias("_fields"))
+        rows.select(*aside, fields_of("raw", source).alias("_fields"))
         .select(*(f"_{name}" for name in (*QUARANTINE_KEY, "raw")), "_fields.*")
         .select(
             *(F.col(f"_{name}").alias(name) for name in (*QUARANTINE_KEY, "raw")),

@@ -12,6 +12,13 @@ from pyspark.sql import functions as F
 from metrics.configuration.sources import CORRUPT, PROVENANCE, Source
 
 
+def fields_of(line: str, source: Source) -> Column:
+    """A column of JSON texts as the source's raw fields. Other formats' raw rows are kept as JSON, too."""
+    of_format = source.options if source.format == "json" else {}
+    options = {"columnNameOfCorruptRecord": CORRUPT, "mode": "PERMISSIVE", **of_format}
+    return F.from_json(line, f"{source.schema}, {CORRUPT} STRING", options).alias("fields")
+
+
 def canonical(raw: DataFrame, source: Source, columns: Mapping[str, str]) -> DataFrame:
     """The source's expressions over `raw.fields`, typed as declared; unmapped columns are null.
 

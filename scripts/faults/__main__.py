@@ -4,8 +4,6 @@
 """
 
 import argparse
-import os
-import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from jobs.session import spark_session
-from scripts.environment import ROOT, Settings, environment
+from scripts.environment import ROOT, Settings, take_over
 from scripts.faults import deliveries, kills, machine, schedules
 from scripts.faults.outcome import Outcome, report
 from scripts.faults.service import Service, make_service
@@ -66,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--work-dir", type=Path, help="where it all happens (default: a temporary folder)")
     options = parser.parse_args(argv)
     work_dir = (options.work_dir or Path(tempfile.mkdtemp(prefix="watchlift-faults-"))).absolute()
-    _prepare(work_dir)
+    sizes = [part for setting in _SETTINGS for part in ("--conf", setting)]
+    take_over(Settings(work_dir), quick_start=True, spark=sizes)
     progress = Progress()
     every: dict[str, Fault] = {**FAULTS, "kills": partial(kills.kill_drivers, kills=options.kills)}
     chosen = {name: every[name] for name in options.only or every}
@@ -80,18 +79,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"{len(outcomes)} faults, {len(bad)} left rows lost or doubled" + "".join(f"\n  {b}" for b in bad)
     )
     return 1 if bad else 0
-
-
-def _prepare(work_dir: Path) -> None:
-    """The variables of a run, for this process and its Spark."""
-    own = Settings(work_dir)
-    variables = environment(own, quick_start=True)
-    sizes = [part for setting in _SETTINGS for part in ("--conf", setting)]
-    variables["PYSPARK_SUBMIT_ARGS"] = shlex.join(
-        ["--properties-file", str(own.properties_file), *sizes, "pyspark-shell"]
-    )
-    os.environ.clear()
-    os.environ.update(variables)
 
 
 if __name__ == "__main__":

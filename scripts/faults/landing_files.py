@@ -70,6 +70,20 @@ def land_events(data_dir: Path, day: date, events: list[tuple[str, date]]) -> No
     _write(folder / "part-0.json.gz", [json.dumps(row) for row in rows])
 
 
+def join_hours(landing: Path, hours: int) -> None:
+    """One file for so many hours: hundreds of files of a few rows cost more to open than to read."""
+    for folder in sorted(landing.glob("*/ingest_day=*/hour=*")):
+        hour = int(folder.name.removeprefix("hour="))
+        into = folder.with_name(f"hour={hour // hours * hours:02d}")
+        into.mkdir(exist_ok=True)
+        for file in sorted(folder.glob("part-*")):
+            with (into / "joined.json.gz").open("ab") as whole:
+                whole.write(file.read_bytes())  # members of a gzip file may follow each other
+            file.unlink()
+        if folder != into:
+            folder.rmdir()
+
+
 def _lines(file: Path) -> Iterator[str]:
     yield from gzip.decompress(file.read_bytes()).decode().splitlines()
 

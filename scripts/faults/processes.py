@@ -3,13 +3,13 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
 from jobs.tables import Tables
+from scripts import processes, submit
 from scripts.environment import ROOT, Settings, environment
 from scripts.progress import LogFollower, job_message
 
@@ -26,19 +26,10 @@ class Run:
         project = tables.project
         settings = Settings(project.data_dir, master)
         self.log = project.data_dir / "logs" / f"{name or job}.log"
-        self.log.parent.mkdir(exist_ok=True)
         self.log.unlink(missing_ok=True)
         self._lines = LogFollower(self.log)
         command = command_of(settings, job, day, project.conf_dir)
-        with self.log.open("wb") as output:
-            self.process = subprocess.Popen(
-                command,
-                env=environment_of(settings),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self.process = processes.start(command, project.data_dir, environment_of(settings), self.log)
 
     def wait_for_lines(self, count: int) -> None:
         """Until the job logged that many lines, or ended. Its first comes once its session is there."""
@@ -67,13 +58,10 @@ class Run:
 
 
 def command_of(settings: Settings, job: str, day: date, conf_dir: Path) -> list[str]:
+    """The job over a day, with few partitions."""
     sizes = [part for name, value in _SMALL.items() for part in ("--conf", f"{name}={value}")]
-    return [
-        str(Path(sys.executable).with_name("spark-submit")),
-        *("--master", settings.master, "--properties-file", str(settings.properties_file), *sizes),
-        *(str(ROOT / "jobs" / f"{job}.py"), "--day", str(day)),
-        *("--conf-dir", str(conf_dir), "--data-dir", str(settings.data_dir)),
-    ]
+    arguments = ["--day", str(day)]
+    return submit.command_of(settings, job, arguments, settings.properties_file, sizes, conf_dir)
 
 
 def environment_of(settings: Settings) -> Mapping[str, str]:

@@ -25,6 +25,7 @@ from jobs.tables import Tables
 from metrics.configuration.project import Project, load_project
 from metrics.simulation.settings import Faults, Settings
 from scripts.environment import ROOT
+from scripts.faults.landing_files import join_hours
 
 FIRST_DAY = date(2026, 3, 1)
 DAYS = 3
@@ -94,7 +95,7 @@ def make_service(
     settings = Settings(profiles, FIRST_DAY, days, seed=11, exposed_share=1.0, faults=faults)
     simulate(spark, project, experiment, settings, file_format, truth_days=0)
     if file_format == "json":
-        _two_files_a_day(folder / "landed" / "landing")
+        join_hours(folder / "landed" / "landing", 12)
     tables = service.copy("landed", "loaded")
     tables.create()
     for day in service.days.all[:-1]:
@@ -148,17 +149,3 @@ def _sources(values: dict, file_format: str, max_days_late: int) -> None:
             source["max_quarantined"] = 0.2
             if file_format == "parquet":
                 source["format"], source["path"] = "parquet", source["path"].replace(".json.gz", ".parquet")
-
-
-def _two_files_a_day(landing: Path) -> None:
-    """Hundreds of files of a few rows cost more to open than to read. Members of a gzip file may follow each other."""
-    for folder in sorted(landing.glob("*/ingest_day=*/hour=*")):
-        hour = int(folder.name.removeprefix("hour="))
-        into = folder.with_name(f"hour={hour // 12 * 12:02d}")
-        into.mkdir(exist_ok=True)
-        for file in sorted(folder.glob("part-*")):
-            with (into / "half-a-day.json.gz").open("ab") as whole:
-                whole.write(file.read_bytes())
-            file.unlink()
-        if folder != into:
-            folder.rmdir()

@@ -7,34 +7,19 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from pyspark.sql import functions as F
 
 from jobs.arguments import Days
 from jobs.audit_table import AuditFailed
 from jobs.render_readout import render_readouts
 from jobs.run_day import run_day
 from jobs.tables import Tables
-from metrics.checksum import checksum
 from metrics.configuration.project import load_project
+from scripts.faults.comparison import rows_of
 from tests.end_to_end.conftest import ANALYSIS_DAY, CONF
 from tests.end_to_end.golden import golden
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
-# The columns that say who computed a row and when; DESIGN excepts them from "run twice, same table".
-AUDIT_COLUMNS = ("computed_at", "code_version", "since")
 DECISION = {"play_starts_7d": "cuped", "watch_minutes_7d": "cuped", "start_failure_rate": "ratio"}
-
-
-def fingerprint(tables: Tables, name: str) -> str:
-    """A checksum of a table's rows, audit columns aside."""
-    frame = tables.read(name)
-    if "source_file" in frame.columns:  # the copied run's files lie elsewhere
-        frame = frame.withColumn("source_file", F.substring_index("source_file", "/landing/", -1))
-    kept = [column for column in frame.columns if column not in AUDIT_COLUMNS]
-    rows = frame.select(F.to_json(F.struct(*kept)).alias("row"))
-    found = rows.agg(checksum(["row"]).alias("version")).first()
-    assert found is not None
-    return str(found["version"])
 
 
 @pytest.fixture
@@ -62,10 +47,10 @@ def test_a_bad_day_stops_at_its_audit_and_says_so(copied_run: Tables) -> None:
     landing = copied_run.project.data_dir / "landing" / "events" / f"ingest_day={tomorrow}" / "hour=00"
     landing.mkdir(parents=True)
     (landing / "part-0.json.gz").write_bytes(gzip.compress(b""))
-    rolled_up = fingerprint(copied_run, "profile_days")
+    rolled_up = rows_of(copied_run, "profile_days")
     with pytest.raises(AuditFailed, match=f"events.*{tomorrow}|{tomorrow}.*events"):
         run_day(copied_run, Days(tomorrow, tomorrow))
-    assert fingerprint(copied_run, "profile_days") == rolled_up
+    assert rows_of(copied_run, "profile_days") == rolled_up
     failed = (
         copied_run.read("data_quality_results").where(f"day = DATE'{tomorrow}' AND NOT success").collect()
     )

@@ -17,6 +17,7 @@ from metrics.rollup.totals import additive
         ("sum(watch_ms) + 1", False),
         ("least(sum(watch_ms), 10)", False),
         ("count_if(event_type = ')') > 0", False),
+        ("sum(CASE WHEN event_type = '(' THEN 1 END) + max(watch_ms)", False),
     ],
 )
 def test_what_adds_up_over_profiles_is_one_count_or_sum_and_a_factor(sql: str, adds_up: bool) -> None:
