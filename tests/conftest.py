@@ -1,4 +1,4 @@
-"""One Spark session for all tests, with Delta, as small as it gets."""
+"""One Spark session for all tests, with Delta, as small as it gets; its tests run beside all others."""
 
 import os
 import sys
@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from jobs.java import QUICK_START, archived_classes
 from jobs.session import SETTINGS
+from scripts.environment import FEW_ROWS
 
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 # Python workers run this interpreter, not whatever python3 the path has.
@@ -19,10 +20,9 @@ os.environ["TZ"] = "UTC"
 time.tzset()
 
 TEST_SETTINGS = {
-    "spark.sql.shuffle.partitions": "1",
+    **FEW_ROWS,
     "spark.default.parallelism": "1",
     "spark.ui.enabled": "false",
-    "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "1",
     "spark.driver.memory": "3g",
     # Thousands of small queries: a quick start, and twice a command's room for compiled code.
@@ -33,6 +33,12 @@ TEST_SETTINGS = {
     "spark.ui.retainedTasks": "1",
     "spark.sql.ui.retainedExecutions": "1",
 }
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Of the two processes that share the tests, one has all those with the Spark session."""
+    if "spark" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.xdist_group("spark"))
 
 
 @pytest.fixture(scope="session")

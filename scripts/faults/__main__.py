@@ -1,6 +1,7 @@
 """Runs the pipeline into one fault after the other and compares the tables with those of a clean run: docs/faults.md.
 
-.venv/bin/python -m scripts.faults [--kills 20] [--only NAME …] [--profiles 120] [--work-dir DIR]     (make faults)
+.venv/bin/python -m scripts.faults [--kills 20] [--jobs JOB …] [--only NAME …] [--profiles 120] [--work-dir DIR]
+(make faults)
 """
 
 import argparse
@@ -11,10 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from jobs.session import spark_session
-from scripts.environment import ROOT, Settings, take_over
+from scripts.environment import FEW_ROWS, ROOT, Settings, take_over
 from scripts.faults import deliveries, kills, machine, schedules
 from scripts.faults.outcome import Outcome, report
-from scripts.faults.service import Service, make_service
+from scripts.faults.service import JOBS, Service, make_service
 from scripts.progress import Progress
 
 Fault = Callable[[Service], Outcome | Iterator[Outcome]]
@@ -35,7 +36,6 @@ FAULTS: Mapping[str, Fault] = {
     "disk": machine.full_disk,
     "executor": machine.kill_executor,
 }
-_SETTINGS = ("spark.sql.shuffle.partitions=1", "spark.databricks.delta.snapshotPartitions=1")
 _PAGE = """# What failures leave behind
 
 A synthetic service of {profiles} profiles and a few days, with copies, late, broken and skewed rows. Each fault begins
@@ -59,15 +59,18 @@ def run_faults(service: Service, chosen: Mapping[str, Fault], progress: Progress
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Faults, and what they leave behind.")
     parser.add_argument("--kills", type=int, default=20, help="of each job, at random moments")
+    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=tuple(JOBS), help="that are killed")
     parser.add_argument("--only", nargs="+", choices=(*FAULTS, "kills"), help="some of the faults")
     parser.add_argument("--profiles", type=int, default=120)
     parser.add_argument("--work-dir", type=Path, help="where it all happens (default: a temporary folder)")
     options = parser.parse_args(argv)
     work_dir = (options.work_dir or Path(tempfile.mkdtemp(prefix="watchlift-faults-"))).absolute()
-    sizes = [part for setting in _SETTINGS for part in ("--conf", setting)]
-    take_over(Settings(work_dir), quick_start=True, spark=sizes)
+    take_over(Settings(work_dir), quick_start=True, spark=FEW_ROWS)
     progress = Progress()
-    every: dict[str, Fault] = {**FAULTS, "kills": partial(kills.kill_drivers, kills=options.kills)}
+    every: dict[str, Fault] = {
+        **FAULTS,
+        "kills": partial(kills.kill_drivers, kills=options.kills, jobs=options.jobs),
+    }
     chosen = {name: every[name] for name in options.only or every}
     with spark_session("faults") as spark:
         outcomes = run_faults(make_service(spark, work_dir, options.profiles), chosen, progress)

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from jobs.tables import Tables
 from scripts import processes, submit
-from scripts.environment import ROOT, Settings, environment
+from scripts.environment import FEW_ROWS, ROOT, Settings, environment, spark_options
 from scripts.progress import LogFollower, job_message
 
 _WATCHED = 0.05
-_SMALL = {"spark.sql.shuffle.partitions": 1, "spark.databricks.delta.snapshotPartitions": 1}
 
 
 class Run:
@@ -58,10 +57,8 @@ class Run:
 
 
 def command_of(settings: Settings, job: str, day: date, conf_dir: Path) -> list[str]:
-    """The job over a day, with few partitions."""
-    sizes = [part for name, value in _SMALL.items() for part in ("--conf", f"{name}={value}")]
-    arguments = ["--day", str(day)]
-    return submit.command_of(settings, job, arguments, settings.properties_file, sizes, conf_dir)
+    arguments, properties = ["--day", str(day)], settings.properties_file
+    return submit.command_of(settings, job, arguments, properties, spark_options(FEW_ROWS), conf_dir)
 
 
 def environment_of(settings: Settings) -> Mapping[str, str]:

@@ -1,36 +1,54 @@
-"""The fault harness at a small size: it finds what is wrong, and nothing is wrong after these faults."""
+"""The fault harness at a small size: it finds what is wrong, and nothing is wrong after drivers were killed."""
 
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
+from jobs.tables import Tables
+from metrics.configuration.project import load_project
+from scripts.environment import ROOT
 from scripts.faults.comparison import Difference, difference
-from scripts.faults.kills import kill_drivers
-from scripts.faults.outcome import report
-from scripts.faults.service import Service, make_service
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow]
-JOBS = ("run_day", "run_experiments")
+JOBS = ("run_day", "roll_up_profile_days", "run_experiments")
+KILLS = 2
+NAMES = ("exposures", "profiles")
 
 
-@pytest.fixture(scope="module")
-def service(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Service:
-    return make_service(spark, tmp_path_factory.mktemp("faults"), profiles=60)
+def written(spark: SparkSession, folder: Path, exposures: Sequence[int], profiles: Sequence[int]) -> Tables:
+    for name, ids in zip(NAMES, (exposures, profiles), strict=True):
+        rows: list[dict[str, Any]] = [{"profile_id": each, "country": "NL"} for each in ids]
+        write_deltalake(str(folder / "tables" / name), pa.Table.from_pylist(rows))
+    return Tables(spark, load_project(ROOT / "conf", folder))
 
 
-def test_a_lost_and_a_doubled_row_are_found(service: Service) -> None:
-    tables, clean = service.copy("loaded", "found"), service.tables("loaded")
-    assert not difference(tables, clean)
-    seen = [row["profile_id"] for row in tables.read("exposures").collect()]
-    tables.delete("exposures", f"profile_id = {seen[0]}")
-    rows = tables.read("profiles").limit(2).localCheckpoint()
-    rows.writeTo(tables.project.tables.identifier("profiles")).append()
-    assert difference(tables, clean) == Difference(
-        lost={"exposures": seen.count(seen[0])}, doubled={"profiles": 2}
+@pytest.mark.spark
+def test_a_lost_and_a_doubled_row_are_found(spark: SparkSession, tmp_path: Path) -> None:
+    clean = written(spark, tmp_path / "clean", [1, 2, 2], [1, 2, 3])
+    same = written(spark, tmp_path / "same", [2, 1, 2], [3, 2, 1])
+    assert not difference(same, clean, NAMES)
+    found = written(spark, tmp_path / "found", [1], [1, 2, 3, 3])
+    assert difference(found, clean, NAMES) == Difference(lost={"exposures": 2}, doubled={"profiles": 1})
+
+
+@pytest.mark.slow
+def test_drivers_killed_at_random_moments_leave_the_tables_as_they_should_be(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "scripts.faults", "--only", "kills", "--kills", str(KILLS)]
+    done = subprocess.run(
+        [*command, "--jobs", *JOBS, "--profiles", "60", "--work-dir", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-
-
-def test_drivers_killed_at_random_moments_leave_the_tables_as_they_should_be(service: Service) -> None:
-    outcomes = list(kill_drivers(service, kills=1, jobs=JOBS))
-    assert len(outcomes) == len(JOBS)
-    assert all(outcome.is_clean for outcome in outcomes), report(outcomes)
-    assert all(": 1 kills" in outcome.fault for outcome in outcomes), report(outcomes)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    for job in JOBS:
+        row = rf"SIGKILL of the driver, {job}: [1-9] kills, \d after its end \| {2 * KILLS} \| 0 \| 0 \| –"
+        assert re.search(row, done.stdout), done.stdout
