@@ -24,6 +24,15 @@ def suite_of(name: str, project: Project) -> Suite:
     return _BUILDERS[name](declared_tables(project.catalogue)[name], project)
 
 
+def expected_words(project: Project) -> dict[str, dict[str, str]]:
+    """What each expectation of a table expects, in words, by table."""
+    suites_by_table = {name: suite_of(name, project) for name in AUDITED}
+    return {
+        name: {rule.name: rule.expected for rule in (*suite.day_rules, *suite.row_rules)}
+        for name, suite in suites_by_table.items()
+    }
+
+
 def floors_of(name: str, project: Project, days: Sequence[date]) -> dict[date, int]:
     """The fewest rows that a day of the table may have (`min_daily_rows` of its sources)."""
     sources = project.sources

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from jobs.arguments import Parser, WorkFailed, parse_day, run
-from jobs.commands import analyze, numbers, planning
+from jobs.commands import analyze, data_docs, numbers, planning
 from jobs.commands.common import add_command, print_answer, print_json, print_text
 from metrics.errors import ConfigurationError, InputError
 
@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     bucket.add_argument("ids", nargs="+", type=_unit_id, metavar="ID")
 
     analyze.add_commands(commands)
+    data_docs.add_commands(commands)
     planning.add_commands(commands)
     numbers.add_commands(commands)
     return parser

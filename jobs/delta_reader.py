@@ -63,6 +63,16 @@ def read_rows(location: TableLocation, name: str, where: pc.Expression) -> list[
     return rows
 
 
+def latest_day(location: TableLocation, name: str) -> date | None:
+    """The last `day` that the table has rows of; None where it has none."""
+    table = _open(location, name)
+    return (
+        max(table.to_pyarrow_dataset().to_table(["day"]).column("day").to_pylist(), default=None)
+        if table
+        else None
+    )
+
+
 def count_rows(location: TableLocation, name: str) -> int | None:
     """None where there is no table, or nothing in it."""
     table = _open(location, name)

@@ -55,6 +55,13 @@ def test_errors_are_one_line_and_one_document(folders: list[str], capsys: pytest
         assert capsys.readouterr().out == ""
 
 
+def test_data_docs_without_audits_are_refused(folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data-docs", *folders]) == 2
+    assert capsys.readouterr().err == (
+        "error: no audits were recorded yet; run jobs/run_day.py, or name another --day\n"
+    )
+
+
 def test_an_unknown_command_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["nope"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
