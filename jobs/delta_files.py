@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from delta.exceptions import DeltaConcurrentModificationException
 from delta.tables import DeltaTable
 from deltalake import DeltaTable as LogReader
 from py4j.protocol import Py4JJavaError
@@ -15,7 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.arguments import WorkFailed
-from jobs.tables import COMMIT_METADATA, Note, Tables, alone, literals
+from jobs.tables import COMMIT_METADATA, CONFLICTS, Note, Tables, alone, literals
 from metrics.errors import InputError
 
 _VECTORS = "delta.enableDeletionVectors"
@@ -158,7 +157,7 @@ def compact(tables: Tables, name: str, partitions: Sequence[Partition], sort_by:
     chosen = optimize.where(" OR ".join(f"({condition})" for condition in there))
     try:
         chosen.executeZOrderBy(sort_by) if sort_by else chosen.executeCompaction()
-    except DeltaConcurrentModificationException:
+    except CONFLICTS:
         return False
     return True
 

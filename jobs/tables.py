@@ -14,7 +14,16 @@ from operator import and_
 from typing import Any
 
 import pyarrow as pa
-from delta.exceptions import DeltaConcurrentModificationException
+from delta.exceptions import (
+    ConcurrentAppendException,
+    ConcurrentDeleteDeleteException,
+    ConcurrentDeleteReadException,
+    ConcurrentTransactionException,
+    ConcurrentWriteException,
+    DeltaConcurrentModificationException,
+    MetadataChangedException,
+    ProtocolChangedException,
+)
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
@@ -37,6 +46,17 @@ Note = Mapping[str, Any]
 _RECENT = 20  # commits; further ones are looked at only where these say nothing
 # Delta's names for rows that may not be written, the truest cause first. A conflict with another writer is not one.
 _BROKEN_RULES = ("DELTA_VIOLATE_CONSTRAINT", "DELTA_NOT_NULL_CONSTRAINT", "DELTA_REPLACE_WHERE_MISMATCH")
+# Another writer was there. In Java all are of the first kind, in Python none of the others is.
+CONFLICTS = (
+    DeltaConcurrentModificationException,
+    ConcurrentAppendException,
+    ConcurrentDeleteDeleteException,
+    ConcurrentDeleteReadException,
+    ConcurrentTransactionException,
+    ConcurrentWriteException,
+    MetadataChangedException,
+    ProtocolChangedException,
+)
 COMMIT_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 
@@ -200,7 +220,7 @@ def alone(table: str) -> Iterator[None]:
     """Raises Conflict where another job wrote to the table's same rows meanwhile."""
     try:
         yield
-    except DeltaConcurrentModificationException as error:
+    except CONFLICTS as error:
         raise Conflict(
             f"table {table}: another job wrote to it at the same time; run this one again when that has ended"
         ) from error

@@ -1,14 +1,16 @@
 import math
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from delta.exceptions import DeltaConcurrentModificationException
+from pyspark.sql import functions as F
 
 from jobs.arguments import WorkFailed, run
-from jobs.tables import Tables, alone
+from jobs.tables import Tables
 from metrics.errors import InputError
 
 COLUMNS = "day DATE, profile_id BIGINT, household_id BIGINT"
@@ -46,16 +48,29 @@ def test_a_broken_rule_names_its_true_cause(tables: Tables) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_conflict_is_one_line_and_no_verdict(capsys: pytest.CaptureFixture[str]) -> None:
-    def work(_: object) -> None:
-        with alone("events"):
-            raise DeltaConcurrentModificationException("a file was added", {})
+def test_a_conflict_is_one_line_and_no_verdict(tables: Tables, capsys: pytest.CaptureFixture[str]) -> None:
+    tables.replace("profile_days", days(tables, (FIRST, 1)), {"day": [FIRST]})
 
-    assert run(work, []) == 1
-    line = capsys.readouterr().err
-    assert line.startswith(
-        "conflict: table events: another job wrote to it at the same time; run this one again"
+    def quick() -> None:
+        time.sleep(2)
+        other = tables.in_own_session()
+        other.replace("profile_days", days(other, (FIRST, 2)), {"day": [FIRST]})
+
+    def slow(_: object) -> None:
+        """Begins, and is overtaken while it computes its rows."""
+        waited = F.expr("java_method('java.lang.Thread', 'sleep', 8000L)").isNull()
+        rows = days(tables, (FIRST, 3)).where(F.col("profile_id") > F.when(waited, 0).otherwise(1))
+        with ThreadPoolExecutor() as pool:
+            beside = pool.submit(quick)
+            tables.replace("profile_days", rows, {"day": [FIRST]})
+            beside.result()
+
+    assert run(slow, []) == 1
+    assert capsys.readouterr().err == (
+        "conflict: table profile_days: another job wrote to it at the same time; run this one again when that has "
+        "ended\n"
     )
+    assert held(tables) == [(FIRST, 2)]
 
 
 def test_a_refused_write_names_the_rule_and_no_value_of_the_row(tables: Tables) -> None:
