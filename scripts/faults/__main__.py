@@ -1,13 +1,16 @@
 """Runs the pipeline into one fault after the other and compares the tables with those of a clean run: docs/faults.md.
 
-.venv/bin/python -m scripts.faults [--kills 20] [--jobs JOB …] [--only NAME …] [--profiles 120] [--work-dir DIR]
-(make faults)
+.venv/bin/python -m scripts.faults [--kills 20] [--only NAME …] [--profiles 120] [--work-dir DIR]     (make faults)
+
+What was found is kept in the work folder: with the same one, a run goes on where another ended.
 """
 
 import argparse
+import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -15,10 +18,10 @@ from jobs.session import spark_session
 from scripts.environment import FEW_ROWS, ROOT, Settings, take_over
 from scripts.faults import deliveries, kills, machine, schedules
 from scripts.faults.outcome import Outcome, report
-from scripts.faults.service import JOBS, Service, make_service
+from scripts.faults.service import JOBS, make_service
 from scripts.progress import Progress
 
-Fault = Callable[[Service], Outcome | Iterator[Outcome]]
+Fault = Callable[..., Outcome]
 FAULTS: Mapping[str, Fault] = {
     "twice": deliveries.run_twice,
     "order": deliveries.out_of_order,
@@ -33,8 +36,9 @@ FAULTS: Mapping[str, Fault] = {
     "missing_column": deliveries.missing_column,
     "retyped_column": deliveries.retyped_column,
     "schedules": schedules.schedules,
-    "disk": machine.full_disk,
+    **{f"disk_{room}": partial(machine.full_disk, room=room) for room in machine.ROOMS},
     "executor": machine.kill_executor,
+    **{f"kill_{job}": partial(kills.kill_driver, job=job) for job in JOBS},
 }
 _PAGE = """# What failures leave behind
 
@@ -45,43 +49,48 @@ decisions, that none is missing). Made by `make faults`.
 {table}"""
 
 
-def run_faults(service: Service, chosen: Mapping[str, Fault], progress: Progress) -> list[Outcome]:
-    outcomes: list[Outcome] = []
-    for name, fault in chosen.items():
-        progress.say(f"{name} …")
-        found = fault(service)
-        for outcome in [found] if isinstance(found, Outcome) else found:
-            outcomes.append(outcome)
-            progress.say("  " + report([outcome]).splitlines()[-1])
-    return outcomes
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Faults, and what they leave behind.")
     parser.add_argument("--kills", type=int, default=20, help="of each job, at random moments")
-    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=tuple(JOBS), help="that are killed")
-    parser.add_argument("--only", nargs="+", choices=(*FAULTS, "kills"), help="some of the faults")
+    parser.add_argument("--only", nargs="+", choices=FAULTS, metavar="NAME", help=f"of {', '.join(FAULTS)}")
     parser.add_argument("--profiles", type=int, default=120)
     parser.add_argument("--work-dir", type=Path, help="where it all happens (default: a temporary folder)")
     options = parser.parse_args(argv)
     work_dir = (options.work_dir or Path(tempfile.mkdtemp(prefix="watchlift-faults-"))).absolute()
     take_over(Settings(work_dir), quick_start=True, spark=FEW_ROWS)
     progress = Progress()
-    every: dict[str, Fault] = {
-        **FAULTS,
-        "kills": partial(kills.kill_drivers, kills=options.kills, jobs=options.jobs),
-    }
-    chosen = {name: every[name] for name in options.only or every}
+    progress.say(f"in {work_dir}")
+    found = _found(work_dir)
+    chosen = options.only or [name for name in FAULTS if name not in found]
     with spark_session("faults") as spark:
-        outcomes = run_faults(make_service(spark, work_dir, options.profiles), chosen, progress)
+        service = make_service(spark, work_dir / "service", options.profiles)
+        for name in chosen:
+            progress.say(f"{name} …")
+            with_kills = {"kills": options.kills} if name.startswith("kill_") else {}
+            found[name] = FAULTS[name](service, **with_kills)
+            progress.say("  " + report([found[name]]).splitlines()[-1])
+            _keep(work_dir, found)
     if not options.only:
-        page = _PAGE.format(profiles=options.profiles, table=report(outcomes))
+        table = report(found[name] for name in FAULTS)
+        page = _PAGE.format(profiles=options.profiles, table=table)
         (ROOT / "docs" / "faults.md").write_text(page, encoding="utf-8")
-    bad = [outcome.fault for outcome in outcomes if not outcome.is_clean]
+    bad = [outcome.fault for outcome in found.values() if not outcome.is_clean]
     progress.say(
-        f"{len(outcomes)} faults, {len(bad)} left rows lost or doubled" + "".join(f"\n  {b}" for b in bad)
+        f"{len(found)} faults, {len(bad)} left rows lost or doubled" + "".join(f"\n  {b}" for b in bad)
     )
     return 1 if bad else 0
+
+
+def _found(work_dir: Path) -> dict[str, Outcome]:
+    """What an earlier run in this folder found."""
+    kept = work_dir / "outcomes.json"
+    outcomes = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    return {name: Outcome(**values) for name, values in outcomes.items()}
+
+
+def _keep(work_dir: Path, found: Mapping[str, Outcome]) -> None:
+    outcomes = {name: asdict(outcome) for name, outcome in found.items()}
+    (work_dir / "outcomes.json").write_text(json.dumps(outcomes, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import logging
 import random
-from collections.abc import Iterator, Sequence
 
 from jobs.tables import Tables
 from scripts.faults.comparison import difference
@@ -11,23 +10,23 @@ from scripts.faults.processes import Run
 from scripts.faults.service import JOBS, STEPS, Service
 
 
-def kill_drivers(service: Service, kills: int, jobs: Sequence[str] = tuple(JOBS)) -> Iterator[Outcome]:
+def kill_driver(service: Service, job: str, kills: int) -> Outcome:
     """Each kill in a folder as it was before the job, which is then run to its end.
 
     A moment is up to half a second after a random one of the lines that the job logs.
     """
-    for job, (before, after) in _states(service, jobs).items():
-        draw, hits, outcome = random.Random(job), 0, Outcome("")
-        lines = _lines_logged(job, service.copy(before, "killed"), service)
-        for _ in range(kills):
-            tables = service.copy(before, "killed")
-            run = Run(tables, job, service.last.last)
-            hits += run.kill_after(draw.randrange(lines), draw.uniform(0, 0.5))
-            JOBS[job](tables, service.last)
-            outcome.runs += 2
-            outcome.add(difference(tables, service.tables(after)))
-        outcome.fault = f"SIGKILL of the driver, {job}: {hits} kills, {kills - hits} after its end"
-        yield outcome
+    before, after = _states(service, job)
+    draw, hits, outcome = random.Random(job), 0, Outcome("")
+    lines = _lines_logged(job, service.copy(before, "killed"), service)
+    for _ in range(kills):
+        tables = service.copy(before, "killed")
+        run = Run(tables, job, service.last.last)
+        hits += run.kill_after(draw.randrange(lines), draw.uniform(0, 0.5))
+        JOBS[job](tables, service.last)
+        outcome.runs += 2
+        outcome.add(difference(tables, service.tables(after)))
+    outcome.fault = f"SIGKILL of the driver, {job}: {hits} kills, {kills - hits} after its end"
+    return outcome
 
 
 class _Counter(logging.Handler):
@@ -51,12 +50,13 @@ def _lines_logged(job: str, tables: Tables, service: Service) -> int:
     return max(counter.records, 1)
 
 
-def _states(service: Service, jobs: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Folders as they are before and after each of the jobs on the last day."""
-    found, state = {"run_day": ("before", "rolled_up"), "run_experiments": ("rolled_up", "loaded")}, "before"
-    wanted = [position for position, step in enumerate(STEPS) if step in jobs]
-    for step in list(STEPS)[: max(wanted, default=-1) + 1]:
-        STEPS[step](service.copy(state, f"after_{step}"), service.last)
-        found[step] = (state, f"after_{step}")
-        state = f"after_{step}"
-    return {job: found[job] for job in jobs}
+def _states(service: Service, job: str) -> tuple[str, str]:
+    """Folders as they are before and after the job on the last day; what other steps left is used again."""
+    if job not in STEPS:
+        return {"run_day": ("before", "rolled_up"), "run_experiments": ("rolled_up", "loaded")}[job]
+    steps = list(STEPS)[: list(STEPS).index(job) + 1]
+    states = ["before", *(f"after_{step}" for step in steps)]
+    for step, before, after in zip(steps, states, states[1:], strict=True):
+        if not (service.folder / after).exists():
+            STEPS[step](service.copy(before, after), service.last)
+    return states[-2], states[-1]

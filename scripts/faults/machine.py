@@ -2,7 +2,6 @@
 
 import shlex
 import subprocess
-from collections.abc import Iterator
 
 import psutil
 
@@ -19,30 +18,28 @@ _KIB = 1024
 ROOMS = (32, 256, 1024)
 
 
-def full_disk(service: Service, job: str = "run_day", rooms: tuple[int, ...] = ROOMS) -> Iterator[Outcome]:
+def full_disk(service: Service, room: int, job: str = "run_day") -> Outcome:
     """A job in a small file system of its own; then there is room again, and it is run again."""
-    for room in rooms:
-        outcome = Outcome(f"a full disk in {job} ({room} KiB left), then room again", runs=2)
-        tables = service.copy("before", "disk")
-        data_dir = tables.project.data_dir
-        used = sum(-(-file.stat().st_size // 4096) * 4 for file in data_dir.rglob("*") if file.is_file())
-        folders = sum(4 for _ in data_dir.rglob("*/"))
-        script = _script(service, job, used + folders + room)
-        done = subprocess.run(
-            ["unshare", "-rm", "bash", "-c", script],
-            env=environment_of(Settings(data_dir, "local[2]")),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            outcome.say(f"not run: {(done.stderr.strip().splitlines() or ['no output'])[-1]}")
-            yield outcome
-            continue
-        for line in done.stdout.splitlines():
-            outcome.say(line)
-        outcome.add(difference(tables, service.tables("rolled_up")))
-        yield outcome
+    outcome = Outcome(f"a full disk in {job} ({room} KiB left), then room again", runs=2)
+    tables = service.copy("before", "disk")
+    data_dir = tables.project.data_dir
+    used = sum(-(-file.stat().st_size // 4096) * 4 for file in data_dir.rglob("*") if file.is_file())
+    folders = sum(4 for _ in data_dir.rglob("*/"))
+    script = _script(service, job, used + folders + room)
+    done = subprocess.run(
+        ["unshare", "-rm", "bash", "-c", script],
+        env=environment_of(Settings(data_dir, "local[2]")),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        outcome.say(f"not run: {(done.stderr.strip().splitlines() or ['no output'])[-1]}")
+        return outcome
+    for line in done.stdout.splitlines():
+        outcome.say(line)
+    outcome.add(difference(tables, service.tables("rolled_up")))
+    return outcome
 
 
 def _script(service: Service, job: str, kib: int) -> str:

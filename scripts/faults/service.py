@@ -83,7 +83,8 @@ def make_service(
     faults: Faults = USUAL,
     max_days_late: int = 3,
 ) -> Service:
-    """Simulate it, and load its days one by one, in order."""
+    """Simulate it anew, and load its days one by one, in order."""
+    shutil.rmtree(folder, ignore_errors=True)
     service = Service(
         spark,
         folder,

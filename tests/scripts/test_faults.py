@@ -40,9 +40,9 @@ def test_a_lost_and_a_doubled_row_are_found(spark: SparkSession, tmp_path: Path)
 
 @pytest.mark.slow
 def test_drivers_killed_at_random_moments_leave_the_tables_as_they_should_be(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "scripts.faults", "--only", "kills", "--kills", str(KILLS)]
+    command = [sys.executable, "-m", "scripts.faults", "--only", *(f"kill_{job}" for job in JOBS)]
     done = subprocess.run(
-        [*command, "--jobs", *JOBS, "--profiles", "60", "--work-dir", str(tmp_path)],
+        [*command, "--kills", str(KILLS), "--profiles", "60", "--work-dir", str(tmp_path)],
         cwd=ROOT,
         capture_output=True,
         text=True,
