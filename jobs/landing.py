@@ -9,11 +9,12 @@ from datetime import date
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
+from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType
+from pyspark.sql.types import DataType, StructType
 
 from metrics.configuration.sources import CORRUPT, Source
 from metrics.errors import InputError
@@ -37,6 +38,11 @@ _DAMAGE = re.compile(
 )
 # Of a footer Spark writes the file's name as it is, else as an address.
 _FOOTER = re.compile(r"while reading file (.+?)\. Could not read footer")
+# What is whole, and holds another type.
+_RETYPED = re.compile(
+    r"PARQUET_COLUMN_DATA_TYPE_MISMATCH\] Encountered error while reading file (\S+?)\. Data type mismatches when "
+    r"reading Parquet column \[(.+?)\]\. Expected Spark type (.+?), actual Parquet type (.+?)\. SQLSTATE"
+)
 _READING = re.compile(r"while reading file (\S+?)\.(?=\s)")
 
 
@@ -87,10 +93,10 @@ class Landing:
                 self._damaged.add(path)
 
     def read(self, source: Source, days: Sequence[date]) -> DataFrame | None:
-        """Raw rows of the ingest days that have files: `fields`, ingest_day, source_file, row, raw; else None.
+        """Raw rows of the ingest days that have any: `fields`, ingest_day, source_file, row, raw; else None.
 
-        One scan, however many days. Files of a source whose path has no {day} belong to the first day asked for.
-        Within `load`.
+        One scan, however many days. Rows of a source that tells no day belong to the first day asked for. Within
+        `load`.
         """
         if self.spark.conf.get(_OPEN_COST) != _ONE_FILE_EACH:
             raise RuntimeError("read outside of load: row numbers would not be those of the files")
@@ -99,6 +105,9 @@ class Landing:
         paths = sorted(path for path, places in found.items() if places)
         if not paths:
             return None
+        if source.format == "delta":
+            rows = _read_delta(self.spark, source, days, sorted(self._damaged))
+            return None if rows.isEmpty() else rows
         if source.format == "parquet" and not source.schema and self._damaged:
             # Spark would infer it from any of the files.
             files = [file for places in found.values() for file in self._files(places)]
@@ -132,9 +141,16 @@ class Landing:
                     "land them again"
                 )
         frame = self.read(source, days)
+        if source.format == "delta" and source.by_day and source.min_daily_rows:
+            held = frame.select("ingest_day").distinct().collect() if frame is not None else []
+            for day in sorted({*days}.difference(row["ingest_day"] for row in held)):
+                raise InputError(
+                    f"source '{source.name}' has no rows for {day} in the table at {source.path}; "
+                    "wait for them to land, or correct `ingest_day` in sources.yml"
+                )
         if frame is None:
             raise InputError(
-                f"source '{source.name}' has no files at {source.path}; correct `path` in sources.yml"
+                f"source '{source.name}' has nothing at {source.path}; correct `path` in sources.yml"
             )
         return frame
 
@@ -157,8 +173,14 @@ class Landing:
             self._left_out |= {DamagedFile(source.name, path, day): None for path in damaged}
 
     def _damaged_file(self, error: PySparkException | Py4JJavaError) -> str | None:
-        """The file that Spark failed on because of what is in it, else None."""
+        """The file that Spark failed on because of what is in it, else None. Raises InputError for another type."""
         told = "\n".join(_causes(error))
+        if retyped := _RETYPED.search(told):
+            path, column, declared, actual = retyped.groups()
+            raise InputError(
+                f"column {column} of {path} is {actual}, and {declared} is declared; "
+                "correct `schema` in sources.yml, or land the file again"
+            ) from error
         damage = _DAMAGE.search(told)
         footer, reading = _FOOTER.findall(told), _READING.findall(told)
         if damage is None or not (footer or reading):
@@ -258,6 +280,41 @@ def _read_parquet(spark: SparkSession, source: Source, paths: list[str], damaged
     return rows.select(fields.alias("fields"), _as_json(rows).alias("raw"), *_provenance(row))
 
 
+def _read_delta(spark: SparkSession, source: Source, days: Sequence[date], damaged: list[str]) -> DataFrame:
+    if not DeltaTable.isDeltaTable(spark, source.path):
+        raise InputError(
+            f"source '{source.name}': {source.path} is no Delta table; correct `path` or `format` in sources.yml"
+        )
+    rows = _without(damaged, spark.read.options(**source.options).format("delta").load(source.path))
+    for name, difference in _drifted(rows, source):
+        raise InputError(
+            f"source '{source.name}': column {name} of the table at {source.path} {difference}; "
+            "correct `schema` in sources.yml, or the table"
+        )
+    day = F.expr(source.ingest_day).cast("date") if source.ingest_day else F.lit(min(days))
+    fields = F.struct(*rows.columns, F.lit(None).cast("string").alias(CORRUPT))
+    of_days = rows.where(day.isin(list(days)))  # first, so that Delta leaves out other partitions and files
+    return of_days.select(
+        fields.alias("fields"),
+        _as_json(rows).alias("raw"),
+        *_provenance(_delta_row()),
+        day.alias("ingest_day"),
+    )
+
+
+def _drifted(rows: DataFrame, source: Source) -> Iterator[tuple[str, str]]:
+    """Declared columns that the rows lack, or hold as another type."""
+    present = {field.name.lower(): field.dataType for field in rows.schema.fields}
+    declared = DataType.fromDDL(source.schema) if source.schema else StructType()
+    assert isinstance(declared, StructType)  # several columns are nothing else
+    for field in declared.fields:
+        kind = present.get(field.name.lower())
+        if kind is None:
+            yield field.name, "is missing"
+        elif kind.simpleString() != field.dataType.simpleString():
+            yield field.name, f"is {kind.simpleString()}, and {field.dataType.simpleString()} is declared"
+
+
 def _without(damaged: list[str], rows: DataFrame) -> DataFrame:
     """Spark leaves such files out before it opens them."""
     return rows.where(~F.col("_metadata.file_path").isin(damaged)) if damaged else rows
@@ -269,6 +326,8 @@ def _names_in(spark: SparkSession, source: Source, files: list[str]) -> set[str]
         names = lines.select(F.explode(F.json_object_keys("value")).alias("name")).distinct().collect()
         return {row["name"] for row in names}
     reader = spark.read.options(**source.options)
+    if source.format == "delta":
+        return set(reader.format("delta").load(source.path).columns)
     return set((reader.parquet if source.format == "parquet" else reader.csv)(files[0]).columns)
 
 
@@ -280,6 +339,12 @@ def _text_row() -> Column:
     """Unique and rising within a file: its line number, or past the first split the split's byte plus the line."""
     line = F.monotonically_increasing_id().bitwiseAND(F.lit(_ROW_IN_PARTITION))
     return F.col("_metadata.file_block_start") + line
+
+
+def _delta_row() -> Column:
+    """The same of a Delta table, which tells no row's number. A row of its files may take less than a byte."""
+    line = F.monotonically_increasing_id().bitwiseAND(F.lit(_ROW_IN_PARTITION))
+    return F.shiftleft("_metadata.file_block_start", 10) + line
 
 
 def _as_json(rows: DataFrame) -> Column:

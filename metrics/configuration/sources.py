@@ -9,7 +9,9 @@ from metrics.configuration.sql import SqlFault, expression_faults, schema_column
 from metrics.configuration.yaml import Section, raise_faults, read_section
 from metrics.schemas import EVENT_COLUMNS, EXPOSURE_COLUMNS, PROFILE_COLUMNS
 
-FORMATS = ("json", "csv", "parquet")
+FORMATS = ("json", "csv", "parquet", "delta")
+# Their files know their columns.
+_TYPED = ("parquet", "delta")
 # What every raw row gets beside its own columns.
 CORRUPT = "_corrupt"
 PROVENANCE = ("ingest_day", "source_file", "row", "raw")
@@ -27,7 +29,8 @@ _OPTIONAL = {"events": EVENT_COLUMNS, "exposures": EXPOSURE_COLUMNS, "profiles":
 class Source:
     """One kind of file: where it lands, how it reads, and an SQL expression per canonical column.
 
-    `path` is a glob that may hold {day}; `schema` the raw columns as DDL (none for Parquet). Rows older than
+    `path` is a glob that may hold {day}; of a Delta table its folder, and `ingest_day` says by SQL on which day a row
+    came. `schema` is the raw columns as DDL (optional for Parquet and Delta). Rows older than
     `max_days_late` at their ingest day, or more than `max_minutes_ahead` after its end, are quarantined.
     `min_daily_rows` is the floor of the audits; 0 where days without rows are normal. If more than `max_quarantined`
     (a share) of the rows of a day are quarantined, its audit fails.
@@ -44,11 +47,12 @@ class Source:
     max_minutes_ahead: int
     min_daily_rows: int = 1
     max_quarantined: float = 0.05
+    ingest_day: str | None = None
 
     @property
     def by_day(self) -> bool:
-        """Whether the path tells the ingest day of a file."""
-        return "{day}" in self.path
+        """Whether the source tells the ingest day of a row."""
+        return "{day}" in self.path or self.ingest_day is not None
 
     def path_on(self, day: date) -> str:
         return self.path.replace("{day}", day.isoformat())
@@ -101,7 +105,7 @@ def _source(name: str, section: Section, kind: str, folder: Path, data_dir: Path
     section.check_name("", name)
     file_format = section.choice("format", FORMATS)
     where = section.place("path", {"data_dir": str(data_dir), "day": "{day}"})
-    schema = section.text("schema", "") if file_format == "parquet" else section.text("schema")
+    schema = section.text("schema", "") if file_format in _TYPED else section.text("schema")
     raw = _raw_columns(section, schema) if schema.strip() else None
     source = Source(
         name=name,
@@ -109,13 +113,20 @@ def _source(name: str, section: Section, kind: str, folder: Path, data_dir: Path
         format=file_format,
         schema=schema,
         options=_options(section.section("options", {})),
-        where=_where(section, raw),
+        where=_expression(section, "where", raw),
         columns=_columns(section.section("columns"), kind, raw),
         max_days_late=section.days("max_days_late", 3, least=0),
         max_minutes_ahead=section.take("max_minutes_ahead", int, 10),
         min_daily_rows=section.take("min_daily_rows", int, 1),
         max_quarantined=section.take("max_quarantined", float, 0.05),
+        ingest_day=_expression(section, "ingest_day", raw),
     )
+    if source.ingest_day and file_format != "delta":
+        section.fault("ingest_day", "is for Delta tables; give the day of files by {day} in `path`")
+    if file_format == "delta" and "{day}" in where:
+        section.fault(
+            "path", "holds {day}; give a Delta table's folder, and `ingest_day` as SQL over its columns"
+        )
     if not 0 <= source.max_quarantined <= 1:
         section.fault("max_quarantined", f"is {source.max_quarantined}; give a share from 0 to 1")
     if not 0 <= source.max_minutes_ahead <= 1440:
@@ -148,11 +159,12 @@ def _options(section: Section) -> dict[str, str]:
     return {key: str(value) for key, value in values.items()}
 
 
-def _where(section: Section, raw: Mapping[str, str] | None) -> str | None:
-    where = section.text("where", None) or None
-    for fault in expression_faults(where, raw, aggregate=False) if where else ():
-        section.fault("where", fault)
-    return where
+def _expression(section: Section, key: str, raw: Mapping[str, str] | None) -> str | None:
+    """SQL over the raw columns; None where it is not given."""
+    sql = section.text(key, None) or None
+    for fault in expression_faults(sql, raw, aggregate=False) if sql else ():
+        section.fault(key, fault)
+    return sql
 
 
 def _columns(section: Section, kind: str, raw: Mapping[str, str] | None) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,15 @@ import pytest
 from jobs.audit_landed import audit_landed
 from jobs.audit_table import AuditFailed
 from jobs.event_commits import noted, rolled_up
-from jobs.ingest_events import ingest_events
+from jobs.ingest_events import ingest_and_audit, ingest_events
 from jobs.ingest_exposures import ingest_exposures
 from jobs.ingest_profiles import ingest_profiles
 from jobs.roll_up_profile_days import roll_up_days
 from jobs.side_by_side import side_by_side
 from jobs.tables import Tables
+from metrics.configuration.sources import CORRUPT
 from metrics.errors import InputError
+from metrics.rollup.landing import fields_of
 from tests.jobs.conftest import on
 from tests.jobs.landing_files import EVENT, land_events, land_exposures, land_profiles
 
@@ -42,6 +45,37 @@ def test_events_land_once_and_broken_rows_go_aside_with_their_line(
     before = content("events"), content("events_quarantine")
     ingest_events(tables, on(MARCH_2))
     assert (content("events"), content("events_quarantine")) == before
+
+
+def test_events_of_another_delta_table_land_by_their_own_day(tables: Tables, tmp_path: Path) -> None:
+    lake, sources = tmp_path / "lake", tables.project.sources
+    rows: list[dict[str, Any]] = [
+        {"event_id": "e1", "ts": "2026-03-02T12:00:00Z"},
+        {"event_id": "e2", "ts": "2026-03-03T12:00:00Z"},
+        {"event_id": "e1", "ts": "2026-03-02T12:00:00Z"},
+        {"event_id": None, "ts": "2026-03-02T13:00:00Z"},
+    ]
+    landed = [json.dumps({**EVENT, **row}) for row in rows]
+    frame = tables.spark.createDataFrame([(line,) for line in landed], "line STRING")
+    fields = fields_of("line", sources.events[0])
+    frame.select(fields).select("fields.*").drop(CORRUPT).write.format("delta").save(str(lake))
+    playback = replace(
+        sources.events[0],
+        format="delta",
+        path=str(lake),
+        schema="",
+        ingest_day="to_date(ts)",
+        max_quarantined=1.0,
+    )
+    ours = replace(tables, project=replace(tables.project, sources=replace(sources, events=(playback,))))
+    for day in (MARCH_2, MARCH_3, MARCH_2):
+        ingest_and_audit(ours, on(day))
+    found = {(row["event_id"], str(row["ingest_day"])) for row in ours.read("events").collect()}
+    assert found == {("e1", MARCH_2), ("e2", MARCH_3)}
+    assert ours.read("events").count() == 2
+    (aside,) = ours.read("events_quarantine").collect()
+    assert list(aside["reasons"]) == ["event_id_missing"]
+    assert json.loads(aside["raw"])["ts"] == "2026-03-02T13:00:00Z"
 
 
 def test_rows_are_numbered_by_file_however_small_the_files_are(tables: Tables, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Damaged landing files are found by what Spark says of them, whatever their format and name."""
 
 import gzip
+import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -90,7 +92,9 @@ def test_files_of_another_type_than_declared_are_not_damaged(spark: SparkSession
     folder = tmp_path / str(DAY)
     folder.mkdir()
     pq.write_table(pa.table({"id": [1.5]}), folder / "drifted.parquet")
-    with pytest.raises(Exception, match=r"drifted\.parquet"):
+    with pytest.raises(
+        InputError, match=r"column id of \S*drifted\.parquet is DOUBLE, and int is declared; correct"
+    ):
         _loaded(spark, _source(tmp_path / "{day}" / "*", "parquet", "id INT"))
 
 
@@ -106,3 +110,49 @@ def test_a_damaged_file_of_a_table_is_raised(spark: SparkSession, tmp_path: Path
     with pytest.raises(Exception, match=r"table\.parquet"):
         Landing(spark).load(work)
     assert len(tries) == 2
+
+
+def _table(spark: SparkSession, path: Path, *rows: tuple[str, str]) -> None:
+    frame = spark.createDataFrame([*rows], "id STRING, landed STRING")
+    frame.write.format("delta").mode("append").save(str(path))
+
+
+def test_rows_of_a_delta_table_are_those_of_their_day(spark: SparkSession, tmp_path: Path) -> None:
+    path = tmp_path / "lake"
+    _table(spark, path, ("a", "2026-03-02T10:00:00"), ("b", "2026-03-03T10:00:00"))
+    _table(spark, path, ("c", "2026-03-02T11:00:00"))
+    source = replace(_source(path, "delta", "id STRING"), ingest_day="to_date(landed)")
+    assert _loaded(spark, source) == (["a", "c"], ())
+    landing = Landing(spark)
+    rows = landing.load(lambda: landing.require(source, [DAY]).collect())
+    assert {json.loads(row["raw"])["id"] for row in rows} == {"a", "c"}
+    assert {row["ingest_day"] for row in rows} == {DAY}
+    assert len({(row["source_file"], row["row"]) for row in rows}) == 2
+    assert landing.load(lambda: landing.undeclared(source, DAY)) == ("landed",)
+
+
+def test_a_delta_table_without_the_days_rows_or_with_other_columns_is_refused(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    path = tmp_path / "lake"
+    _table(spark, path, ("a", "2026-03-02"))
+    source = replace(_source(path, "delta", ""), ingest_day="to_date(landed)")
+
+    def refused(source: Source, *days: date) -> str:
+        landing = Landing(spark)
+        with pytest.raises(InputError) as caught:
+            landing.load(lambda: landing.require(source, days).collect())
+        return str(caught.value)
+
+    assert "has no rows for 2026-03-03 in the table at" in refused(source, DAY, date(2026, 3, 3))
+    assert "has no rows for 2026-03-03 in the table at" in refused(source, date(2026, 3, 3))
+    assert "has no files" in refused(replace(source, path=str(tmp_path / "nowhere")), DAY)
+    assert "is no Delta table; correct `path` or `format`" in refused(
+        replace(source, path=str(tmp_path)), DAY
+    )
+    assert "has nothing at" in refused(replace(source, min_daily_rows=0), date(2026, 3, 3))
+    assert "column id of the table at" in refused(replace(source, schema="id BIGINT"), DAY)
+    assert "is string, and bigint is declared; correct `schema`" in refused(
+        replace(source, schema="id BIGINT"), DAY
+    )
+    assert "column plays of the table at" in refused(replace(source, schema="plays BIGINT"), DAY)

@@ -63,3 +63,21 @@ def test_a_missing_folder_and_an_unknown_experiment_say_what_to_do(conf: Path, t
         load_project(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"experiment 'x' is not in .*; known: homepage_ranking"):
         load_project(conf).experiment("x")
+
+
+def test_the_day_of_a_row_is_asked_of_a_delta_table_and_of_nothing_else(conf: Path, tmp_path: Path) -> None:
+    sources = conf / "sources.yml"
+    text = sources.read_text()
+    sources.write_text(text.replace("format: json", "format: json\n    ingest_day: to_date(ts)", 1))
+    with pytest.raises(
+        ConfigurationError, match=r"events\.playback\.ingest_day: is for Delta tables; give the day"
+    ):
+        load_project(conf, tmp_path)
+    sources.write_text(text.replace("format: json", "format: delta", 1))
+    with pytest.raises(
+        ConfigurationError, match=r"events\.playback\.path: holds \{day\}; give a Delta table's folder"
+    ):
+        load_project(conf, tmp_path)
+    sources.write_text(text.replace("format: json", "format: delta\n    ingest_day: now()", 1))
+    with pytest.raises(ConfigurationError, match=r"events\.playback\.ingest_day: "):
+        load_project(conf, tmp_path)
