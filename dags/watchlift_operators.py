@@ -38,14 +38,16 @@ class RetryUnlessTheJobDecided(RetryPolicy):
         return RetryDecision.fail(reason=verdicts[-1]) if verdicts else RetryDecision.default()
 
 
-def spark_job(task_id: str, job: str, pool: str, outlets: Sequence[Asset] = ()) -> SparkSubmitOperator:
+def spark_job(
+    task_id: str, job: str, pool: str, outlets: Sequence[Asset] = (), partition: str = "--day"
+) -> SparkSubmitOperator:
     """The task that submits jobs/<job>.py for the run's partition; the application is named after both."""
     return SparkSubmitOperator(
         task_id=task_id,
         name=f"watchlift-{job}-{{{{ partition_key }}}}",
         application=str(HOME / "jobs" / f"{job}.py"),
         # The run's own id says whether it was scheduled, triggered by hand or part of a backfill.
-        application_args=["--day", "{{ partition_key }}", "--reason", "{{ run_id }}", *FOLDERS],
+        application_args=[partition, "{{ partition_key }}", "--reason", "{{ run_id }}", *FOLDERS],
         conn_id="spark_default",
         properties_file=SPARK_CONF,
         pool=pool,

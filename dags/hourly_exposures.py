@@ -1,0 +1,34 @@
+"""The exposures of each hour, and whether the arms are split as planned."""
+
+from datetime import UTC, datetime
+
+from airflow.sdk import DAG, CronPartitionTimetable
+
+from watchlift_operators import DEFAULT_ARGS, spark_job
+
+RUNBOOK = """
+### Hourly exposures
+
+Ten minutes after each hour, its partition key the hour that ended (`YYYY-MM-DDTHH`). `monitor_exposures` is one Spark
+application (`jobs/monitor_hour.py`): it merges the exposures of that day as far as they have landed, compares each
+running experiment's arms with their planned shares (table `srm_checks`), and blocks a slice that does not fit
+(`enrollment_status`, which the assignment service reads). A slice without a row there is open.
+
+**`ALERT …` in its log**: a slice is blocked. `watchlift srm EXPERIMENT` shows hour by hour what was known, which slice,
+since when and how many profiles were exposed by then. It stays blocked, also if later hours fit.
+
+**When `monitor_exposures` fails**: clear it, or leave it to the next hour, which merges what is left; the daily run
+does, too. It takes the slot of the daily ingestion (pool `watchlift_ingest`): neither runs beside the other.
+"""
+
+with DAG(
+    dag_id="hourly_exposures",
+    schedule=CronPartitionTimetable("10 * * * *", timezone="UTC", run_offset=-1, key_format="%Y-%m-%dT%H"),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,  # the next hour merges what was missed; the daily run, too
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    tags=["watchlift", "experiments"],
+    doc_md=RUNBOOK,
+):
+    spark_job("monitor_exposures", job="monitor_hour", pool="watchlift_ingest", partition="--hour")

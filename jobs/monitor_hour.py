@@ -1,0 +1,54 @@
+"""The hour in one application: merge the exposures that have landed, then compare the arms with their shares."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from jobs.arguments import Days, job_parser, run
+from jobs.audit_landed import audit_landed
+from jobs.build_profile_windows import running
+from jobs.ingest_exposures import ingest_exposures
+from jobs.monitor_srm import check_sample_ratio
+from jobs.session import spark_session
+from jobs.tables import Tables
+from metrics.configuration.project import load_project
+
+
+def monitor_hour(tables: Tables, hour: datetime) -> None:
+    """`hour`: its beginning. Exposures of its ingest day are merged as far as they have landed; safe to repeat.
+
+    The arms are compared also where too many rows were quarantined, which fails the job after that.
+    """
+    day = hour.date()
+    landed = ingest_exposures(tables, Days(day, day)).landed
+    for experiment in running(tables, day):
+        check_sample_ratio(tables, experiment, hour + timedelta(hours=1), "hour")
+    audit_landed(tables, landed)
+
+
+def _hour(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H").replace(tzinfo=UTC)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"hour '{text}' is not one; write YYYY-MM-DDTHH") from None
+
+
+def _work(arguments: Sequence[str]) -> None:
+    parser = job_parser(__doc__)
+    parser.add_argument("--hour", type=_hour, required=True, help="the hour, YYYY-MM-DDTHH (UTC)")
+    parser.add_argument("--reason", help="why, kept with every commit")
+    parsed = parser.parse_args(arguments)
+    project = load_project(parsed.conf_dir, parsed.data_dir)
+    with spark_session("monitor_hour") as spark:
+        tables = Tables(spark, project, reason=parsed.reason)
+        tables.create()
+        monitor_hour(tables, parsed.hour)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run(_work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

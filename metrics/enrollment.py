@@ -1,0 +1,55 @@
+"""Which slices of an experiment may still enrol: what a sample ratio mismatch blocks, and since when."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from metrics.rows import SrmCheck
+from metrics.statistics.layout import ALL
+
+BLOCKED = "blocked"
+
+
+@dataclass(frozen=True)
+class EnrollmentSlice:
+    """A row of `enrollment_status`; `since` (with its zone) is the end of the first window that shows it."""
+
+    experiment_id: str
+    epoch: int
+    slice: str
+    slice_value: str
+    status: str
+    reason: str
+    since: datetime
+
+    @property
+    def name(self) -> str:
+        return "everybody" if self.slice == ALL else f"{self.slice} {self.slice_value}"
+
+
+def blocked(before: Collection[EnrollmentSlice], triggered: Iterable[SrmCheck]) -> set[EnrollmentSlice]:
+    """The blocked slices, with those of the triggered checks: of a slice the first window counts, in any order of runs.
+
+    Of the profiles and the households of one window, the one further from the plan gives the reason.
+    """
+    found = {_key(each): each for each in before}
+    for check in sorted(triggered, key=lambda check: (-(check.log_e_value or 0.0), check.unit == "household")):
+        new = _blocked_by(check)
+        known = found.get(_key(new))
+        if known is None or new.since < known.since:
+            found[_key(new)] = new
+    return set(found.values())
+
+
+def _blocked_by(check: SrmCheck) -> EnrollmentSlice:
+    arms = ", ".join(
+        f"{arm} {n:,} {check.unit}s ({check.expected[arm]:,.0f} planned)" for arm, n in check.observed.items()
+    )
+    reason = f"sample ratio: {arms}; log e {check.log_e_value:.1f}, limit {check.threshold:.1f}"
+    return EnrollmentSlice(
+        check.experiment_id, check.epoch, check.slice, check.slice_value, BLOCKED, reason, check.window_end
+    )
+
+
+def _key(each: EnrollmentSlice) -> tuple[str, int, str, str]:
+    return each.experiment_id, each.epoch, each.slice, each.slice_value
