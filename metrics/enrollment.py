@@ -1,6 +1,6 @@
 """Which slices of an experiment may still enrol: what a sample ratio mismatch blocks, and since when."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -27,13 +27,46 @@ class EnrollmentSlice:
         return "everybody" if self.slice == ALL else f"{self.slice} {self.slice_value}"
 
 
+@dataclass(frozen=True)
+class Known:
+    """What cumulative checks of one window end told: units exposed by then, and the check furthest from the plan."""
+
+    profiles: int
+    households: int
+    furthest: SrmCheck
+    triggered: int
+
+
+def known_at(checks: Iterable[SrmCheck]) -> dict[datetime, Known]:
+    """By window end, ascending; of the last epoch alone."""
+    cumulative = [check for check in checks if check.window_kind == "cumulative"]
+    last = max((check.epoch for check in cumulative), default=0)
+    ends: dict[datetime, list[SrmCheck]] = {}
+    for check in sorted(cumulative, key=lambda check: check.window_end):
+        if check.epoch == last:
+            ends.setdefault(check.window_end, []).append(check)
+    return {end: _known(of_end) for end, of_end in ends.items()}
+
+
+def _known(checks: Sequence[SrmCheck]) -> Known:
+    exposed = {check.unit: sum(check.observed.values()) for check in checks if check.slice == ALL}
+    return Known(
+        exposed.get("profile", 0),
+        exposed.get("household", 0),
+        max(checks, key=lambda check: (check.log_e_value or 0.0, check.unit == "profile")),
+        sum(check.triggered for check in checks),
+    )
+
+
 def blocked(before: Collection[EnrollmentSlice], triggered: Iterable[SrmCheck]) -> set[EnrollmentSlice]:
     """The blocked slices, with those of the triggered checks: of a slice the first window counts, in any order of runs.
 
     Of the profiles and the households of one window, the one further from the plan gives the reason.
     """
     found = {_key(each): each for each in before}
-    for check in sorted(triggered, key=lambda check: (-(check.log_e_value or 0.0), check.unit == "household")):
+    for check in sorted(
+        triggered, key=lambda check: (-(check.log_e_value or 0.0), check.unit == "household")
+    ):
         new = _blocked_by(check)
         known = found.get(_key(new))
         if known is None or new.since < known.since:

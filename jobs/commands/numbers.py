@@ -1,4 +1,4 @@
-"""`watchlift srm` and `watchlift adjust`: statistics of numbers given on the command line."""
+"""`watchlift srm` and `watchlift adjust`: statistics of numbers given on the command line, or of an experiment."""
 
 import argparse
 import math
@@ -14,11 +14,13 @@ _MOST_UNITS = 2**63
 
 def add_commands(commands: Any) -> None:
     srm = add_command(commands, "srm", "Are units split over the arms as planned?", _srm)
-    srm.add_argument("--counts", nargs="+", required=True, type=_count, metavar="ARM=N", help="units by arm")
     srm.add_argument(
-        "--shares", nargs="+", required=True, type=_share, metavar="ARM=SHARE",
-        help="planned shares by arm, in any scale",
-    )  # fmt: skip
+        "experiment", nargs="?", metavar="EXPERIMENT", help="what its monitor knew, hour by hour"
+    )
+    srm.add_argument("--counts", nargs="+", type=_count, metavar="ARM=N", help="or of these units by arm")
+    srm.add_argument(
+        "--shares", nargs="+", type=_share, metavar="ARM=SHARE", help="planned shares by arm, in any scale"
+    )
     srm.add_argument("--prior-k", type=finite, help="weight of the planned shares in the prior (1000)")
 
     adjust = add_command(commands, "adjust", "P-values adjusted for being several.", _adjust)
@@ -27,6 +29,15 @@ def add_commands(commands: Any) -> None:
 
 
 def _srm(arguments: argparse.Namespace) -> None:
+    if arguments.experiment:
+        if arguments.counts or arguments.shares:
+            raise InputError("give an EXPERIMENT, or --counts and --shares, not both")
+        from jobs.commands.timeline import print_timeline  # reads tables, which numbers do without
+
+        print_timeline(arguments)
+        return
+    if not (arguments.counts and arguments.shares):
+        raise InputError("give an EXPERIMENT, or --counts ARM=N … and --shares ARM=SHARE …")
     from metrics.statistics.srm import PRIOR_K, srm_test
 
     counts, shares = _by_arm("--counts", arguments.counts), _by_arm("--shares", arguments.shares)

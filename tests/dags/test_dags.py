@@ -72,7 +72,12 @@ def tasks_of(dags: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def test_all_dags_load_without_error_and_without_importing_spark_or_a_job(loaded: dict[str, Any]) -> None:
     assert loaded["errors"] == {}
-    assert sorted(loaded["dags"]) == ["daily_metrics", "experiment_readouts", "weekly_maintenance"]
+    assert sorted(loaded["dags"]) == [
+        "daily_metrics",
+        "experiment_readouts",
+        "hourly_exposures",
+        "weekly_maintenance",
+    ]
     assert loaded["imported"] == []
 
 
@@ -83,7 +88,7 @@ def test_daily_metrics_is_partitioned_by_the_day_before_the_run(dags: dict[str, 
 
 
 def test_days_run_one_at_a_time(dags: dict[str, Any]) -> None:
-    assert [dag["runs"] for dag in dags.values()] == [1, 1, 1]
+    assert [dag["runs"] for dag in dags.values()] == [1, 1, 1, 1]
     pools = json.loads((DAG_FOLDER / "pools.json").read_text(encoding="utf-8"))
     assert pools["watchlift_ingest"]["slots"] == 1
 
@@ -95,6 +100,18 @@ def test_upkeep_is_weekly_for_its_own_day_and_never_beside_an_ingestion(dags: di
     assert dags["weekly_maintenance"]["catchup"] is False
     daily, weekly = (dags[name]["tasks"].values() for name in ("daily_metrics", "weekly_maintenance"))
     assert {task["pool"] for task in (*daily, *weekly)} == {"watchlift_ingest"}
+
+
+def test_exposures_are_hourly_for_the_hour_that_ended_and_never_beside_an_ingestion(
+    dags: dict[str, Any],
+) -> None:
+    hourly = dags["hourly_exposures"]
+    schedule = hourly["schedule"]
+    assert (schedule["cron"], schedule["offset"], schedule["key"]) == ("10 * * * *", -1, "%Y-%m-%dT%H")
+    assert hourly["catchup"] is False
+    (task,) = hourly["tasks"].values()
+    assert task["pool"] == "watchlift_ingest"
+    assert json.loads(task["templates"])["application_args"][:2] == ["--hour", "{{ partition_key }}"]
 
 
 def test_catch_up_runs_exactly_from_the_first_to_the_last_day(dags: dict[str, Any]) -> None:
@@ -137,7 +154,7 @@ def test_every_task_has_an_owner_a_pool_that_exists_and_retries(dags: dict[str, 
 
 def test_every_spark_task_tells_a_verdict_from_a_crash(dags: dict[str, Any]) -> None:
     spark = {name: task["policy"] for name, task in tasks_of(dags) if task["type"] == "SparkSubmitOperator"}
-    expected = ["load_and_audit_day", "estimate_experiments", "maintain_tables"]
+    expected = ["load_and_audit_day", "estimate_experiments", "maintain_tables", "monitor_exposures"]
     assert spark == dict.fromkeys(expected, "RetryUnlessTheJobDecided")
 
 
@@ -153,6 +170,7 @@ def test_the_jobs_are_named_by_path_and_exist(dags: dict[str, Any]) -> None:
         "estimate_experiments": "run_experiments",
         "render_readouts": "render_readout",
         "maintain_tables": "maintain_tables",
+        "monitor_exposures": "monitor_hour",
     }
     for name, task in tasks_of(dags):
         assert f"/jobs/{named[name]}.py" in task["templates"]

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import pytest
 
 from jobs.cli import main
 from metrics.bucketing import arm_of, arm_salt, bucket
-from tests.jobs.result_tables import write_configuration, write_results
-from tests.result_rows import EXPERIMENT
+from metrics.enrollment import blocked
+from metrics.rows import SrmCheck, row_of
+from tests.jobs.result_tables import write_configuration, write_results, write_srm
+from tests.result_rows import EXPERIMENT, srm_check
 
 
 @pytest.fixture
@@ -60,6 +63,44 @@ def test_data_docs_without_audits_are_refused(folders: list[str], capsys: pytest
     assert capsys.readouterr().err == (
         "error: no audits were recorded yet; run jobs/run_day.py, or name another --day\n"
     )
+
+
+def test_srm_of_an_experiment_tells_what_was_known_when(
+    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def at(hour: int, control: int, treatment: int, log_e: float) -> dict[str, Any]:
+        return srm_check(
+            window_end=datetime(2026, 3, 2, hour, tzinfo=UTC),
+            observed={"control": control, "treatment": treatment},
+            log_e_value=log_e,
+            triggered=log_e > 4.6,
+        )
+
+    assert main(["srm", "homepage", *folders]) == 2
+    assert "experiment 'homepage' was not checked yet" in capsys.readouterr().err
+    checks = [
+        at(13, 600, 900, 30.0),
+        at(12, 505, 495, -2.0),
+        at(11, 250, 250, -3.0) | {"window_kind": "hour"},
+    ]
+    write_srm(tmp_path / "data", checks, sorted(blocked((), [row_of(SrmCheck, checks[0])]), key=str))
+    assert main(["srm", "homepage", *folders]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3].split() == ["2026-03-02", "12:00", "1,000", "0", "-2", "4.6", "0", "all"]
+    assert lines[4].split() == ["2026-03-02", "13:00", "1,500", "0", "30", "4.6", "1", "all"]
+    assert lines[6] == "BLOCKED everybody since 2026-03-02 13:00, 1,500 profiles exposed by then:"
+    assert lines[7].startswith("  sample ratio: control 600 profiles (10,000 planned)")
+    assert max(map(len, lines[:7])) <= 80
+    assert main(["srm", "homepage", "--format", "json", *folders]) == 0
+    found = answer(capsys)
+    assert [row["observed"]["control"] for row in found["timeline"]] == [250, 505, 600]
+    assert found["blocked"][0]["since"] == "2026-03-02T13:00:00+00:00"
+
+
+def test_srm_takes_an_experiment_or_numbers(folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for ask in ([], ["homepage", "--counts", "a=1", "b=2"], ["--counts", "a=1", "b=2"]):
+        assert main(["srm", *ask, *folders]) == 2
+        assert capsys.readouterr().err.startswith("error: give an EXPERIMENT, or --counts")
 
 
 def test_an_unknown_command_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

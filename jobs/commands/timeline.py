@@ -1,0 +1,67 @@
+"""`watchlift srm EXPERIMENT`: window by window, what the monitor of the sample ratio knew, and what it blocked."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import pyarrow.compute as pc
+
+from jobs.commands.common import print_answer, shown, table
+from jobs.delta_reader import read_rows
+from metrics.configuration.project import load_project
+from metrics.enrollment import BLOCKED, EnrollmentSlice, Known, known_at
+from metrics.errors import InputError
+from metrics.rows import SrmCheck, row_of
+
+
+def print_timeline(arguments: argparse.Namespace) -> None:
+    project = load_project(arguments.conf_dir, arguments.data_dir)
+    experiment = project.experiment(arguments.experiment)
+    mine = pc.field("experiment_id") == experiment.id
+    rows = read_rows(project.tables, "srm_checks", mine)
+    if not rows:
+        raise InputError(
+            f"experiment '{experiment.id}' was not checked yet; run jobs/monitor_hour.py or jobs/run_experiments.py"
+        )
+    checks = sorted((row_of(SrmCheck, row) for row in rows), key=_place)
+    status = [row_of(EnrollmentSlice, row) for row in read_rows(project.tables, "enrollment_status", mine)]
+    known, blocked = known_at(checks), sorted((each for each in status if each.status == BLOCKED), key=_since)
+    answer = {
+        "timeline": [asdict(check) | {"window_end": check.window_end.isoformat()} for check in checks],
+        "blocked": [asdict(each) | {"since": each.since.isoformat()} for each in blocked],
+    }
+    print_answer(arguments, answer, _text(experiment.id, known, blocked))
+
+
+def _text(experiment_id: str, known: Mapping[datetime, Known], blocked: Sequence[EnrollmentSlice]) -> str:
+    header = ["until (UTC)", "profiles", "households", "log e", "limit", "over", "furthest slice"]
+    rows = [
+        [
+            f"{end:%Y-%m-%d %H:%M}",
+            f"{each.profiles:,}",
+            f"{each.households:,}",
+            shown(each.furthest.log_e_value, 3),
+            shown(each.furthest.threshold, 3),
+            str(each.triggered),
+            each.furthest.slice_value,
+        ]
+        for end, each in known.items()
+    ]
+    text = f"{experiment_id}: the sample ratio as it was known\n\n{table(header, rows)}\n"
+    if not blocked:
+        return f"{text}No slice is blocked.\n"
+    for each in blocked:
+        then = known.get(each.since)
+        by_then = f", {then.profiles:,} profiles exposed by then" if then else ""
+        text += f"BLOCKED {each.name} since {each.since:%Y-%m-%d %H:%M}{by_then}:\n  {each.reason}\n"
+    return text
+
+
+def _place(check: SrmCheck) -> tuple[Any, ...]:
+    return check.epoch, check.window_end, check.window_kind, check.unit, check.slice, check.slice_value
+
+
+def _since(each: EnrollmentSlice) -> tuple[Any, ...]:
+    return each.epoch, each.since, each.slice, each.slice_value
