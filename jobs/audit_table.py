@@ -102,7 +102,7 @@ def check_tables(
             _counted,
             suite=suite_of(name, tables.project),
             days=days,
-            due=due or days,
+            due=days if due is None else due,
             past=earlier.get(name, {}),
         )
         for name in names
