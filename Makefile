@@ -52,7 +52,7 @@ demo: setup ## Set up, then the whole path on a synthetic service, ending in a r
 data-docs: setup ## The audits of the last days on DATA_DIR as Great Expectations' pages.
 	@$(BIN)/watchlift data-docs --data-dir "$(DATA_DIR)"
 
-faults: setup ## Run into every fault, compare with a clean run: docs/faults.md (1 to 2 hours).
+faults: setup ## Run into every fault, compare with a clean run: docs/faults.md (about 2 hours).
 	$(BIN)/python -m scripts.faults
 
 airflow: setup ## Airflow's web interface on localhost with the DAGs, on DATA_DIR, until Ctrl-C.

@@ -17,15 +17,17 @@ running experiment's arms with their planned shares (table `srm_checks`), and bl
 **`ALERT …` in its log**: a slice is blocked. `watchlift srm EXPERIMENT` shows hour by hour what was known, which slice,
 since when and how many profiles were exposed by then. It stays blocked, also if later hours fit.
 
-**When `monitor_exposures` fails**: clear it, or leave it to the next hour, which merges what is left; the daily run
-does, too. It takes the slot of the daily ingestion (pool `watchlift_ingest`): neither runs beside the other.
+**When `monitor_exposures` fails**: clear it, or leave it to the next hour, which merges what is left of the day (the
+first hour of a day also that of the day before); the daily run does, too. It takes the slot of the daily ingestion
+(pool `watchlift_ingest`): neither runs beside the other. Hours that pass meanwhile have no check of their own; the next
+one is of everything up to its end.
 """
 
 with DAG(
     dag_id="hourly_exposures",
     schedule=CronPartitionTimetable("10 * * * *", timezone="UTC", run_offset=-1, key_format="%Y-%m-%dT%H"),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,  # the next hour merges what was missed; the daily run, too
+    catchup=False,  # the next hour merges what was missed, and its cumulative check covers it
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
     tags=["watchlift", "experiments"],

@@ -64,7 +64,7 @@ def _context(folder: Path) -> Any:
 
 def _suite(table: str, results: Sequence[AuditResult], expected: Mapping[str, str]) -> gx.ExpectationSuite:
     """One expectation for each name, shown by its words: what it was checked by is no business of the page."""
-    severities = {each.expectation: each.severity for each in results}
+    severities = {each.expectation: each.severity for each in sorted(results, key=lambda each: each.day)}
     return gx.ExpectationSuite(
         name=table,
         expectations=[

@@ -17,6 +17,7 @@ from jobs.monitor_srm import end_of
 from jobs.side_by_side import side_by_side
 from jobs.tables import Tables, Where, code_version
 from metrics.configuration.experiment import Experiment
+from metrics.enrollment import BLOCKED
 from metrics.errors import InputError
 from metrics.rows import Estimate
 from metrics.statistics.analysis import Analysis, estimate
@@ -50,7 +51,7 @@ def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: da
     analysis = estimate(
         windows.drop("audited_inputs"), experiment, catalogue, analysis_day, replicates=replicates
     )
-    if _sample_ratio_broken(tables, experiment, analysis_day):
+    if sample_ratio_broken(tables, experiment, analysis_day):
         analysis = analysis.blocked()
     moments = [{**asdict(row), "input_version": analysis.input_version} for row in analysis.moments]
     interactions = [asdict(row) for row in analysis.interactions]
@@ -85,10 +86,13 @@ def _identified(
     ]
 
 
-def _sample_ratio_broken(tables: Tables, experiment: Experiment, day: date) -> bool:
+def sample_ratio_broken(tables: Tables, experiment: Experiment, day: date) -> bool:
     checks = tables.read("srm_checks").where(F.col("experiment_id") == experiment.id)
-    known = checks.where(F.col("window_end") <= F.lit(end_of(day)))
-    return not known.where("triggered").isEmpty()
+    status = tables.read("enrollment_status").where(F.col("experiment_id") == experiment.id)
+    end = F.lit(end_of(day))
+    triggered = checks.where(F.col("triggered") & (F.col("window_end") <= end)).select("experiment_id")
+    blocked = status.where((F.col("status") == BLOCKED) & (F.col("since") <= end)).select("experiment_id")
+    return not triggered.unionByName(blocked).isEmpty()
 
 
 def _quality_run(tables: Tables, day: date) -> str | None:

@@ -16,7 +16,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StructType
 
-from metrics.configuration.sources import CORRUPT, Source
+from metrics.configuration.sources import CORRUPT, PROVENANCE, Source
 from metrics.errors import InputError
 from metrics.rollup.landing import Landed, fields_of
 
@@ -291,8 +291,10 @@ def _read_delta(spark: SparkSession, source: Source, days: Sequence[date], damag
             f"source '{source.name}': column {name} of the table at {source.path} {difference}; "
             "correct `schema` in sources.yml, or the table"
         )
-    day = F.expr(source.ingest_day).cast("date") if source.ingest_day else F.lit(min(days))
-    fields = F.struct(*rows.columns, F.lit(None).cast("string").alias(CORRUPT))
+    day = _day_of(rows, source) if source.ingest_day else F.lit(min(days))
+    # Columns of these names are the table's own; what every raw row gets beside its columns goes before them.
+    own = [name for name in rows.columns if name.lower() not in PROVENANCE]
+    fields = F.struct(*own, F.lit(None).cast("string").alias(CORRUPT))
     of_days = rows.where(day.isin(list(days)))  # first, so that Delta leaves out other partitions and files
     return of_days.select(
         fields.alias("fields"),
@@ -300,6 +302,17 @@ def _read_delta(spark: SparkSession, source: Source, days: Sequence[date], damag
         *_provenance(_delta_row()),
         day.alias("ingest_day"),
     )
+
+
+def _day_of(rows: DataFrame, source: Source) -> Column:
+    """The day on which a row came. Raises InputError where the expression is none of a day."""
+    told = F.expr(str(source.ingest_day))
+    kind = rows.select(told.alias("day")).schema["day"].dataType.simpleString()
+    if kind not in ("date", "timestamp", "timestamp_ntz", "string"):
+        raise InputError(
+            f"source '{source.name}': ingest_day is {kind}, no day; correct `ingest_day` in sources.yml"
+        )
+    return told.try_cast("date")
 
 
 def _drifted(rows: DataFrame, source: Source) -> Iterator[tuple[str, str]]:
@@ -342,7 +355,10 @@ def _text_row() -> Column:
 
 
 def _delta_row() -> Column:
-    """The same of a Delta table, which tells no row's number. A row of its files may take less than a byte."""
+    """The same of a Delta table among the rows of a day: it tells no row's number, and its files may hold many days.
+
+    A row of its files may take less than a byte.
+    """
     line = F.monotonically_increasing_id().bitwiseAND(F.lit(_ROW_IN_PARTITION))
     return F.shiftleft("_metadata.file_block_start", 10) + line
 

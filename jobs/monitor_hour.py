@@ -3,35 +3,53 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+
+from pyspark.sql import functions as F
 
 from jobs.arguments import Days, job_parser, run
 from jobs.audit_landed import audit_landed
 from jobs.build_profile_windows import running
 from jobs.ingest_exposures import ingest_exposures
+from jobs.ingest_profiles import ingest_profiles
 from jobs.monitor_srm import check_sample_ratio
 from jobs.session import spark_session
 from jobs.tables import Tables
 from metrics.configuration.project import load_project
 
+_HOUR = "%Y-%m-%dT%H"
+
 
 def monitor_hour(tables: Tables, hour: datetime) -> None:
     """`hour`: its beginning. Exposures of its ingest day are merged as far as they have landed; safe to repeat.
 
-    The arms are compared also where too many rows were quarantined, which fails the job after that.
+    The first hour of a day merges what the day before has left. The day's profiles are loaded before, as by the daily
+    run: they tell households and tenure. The arms are compared also where too many rows were quarantined, which fails
+    the job after that.
     """
     day = hour.date()
-    landed = ingest_exposures(tables, Days(day, day)).landed
+    _load_profiles(tables, day)
+    landed = ingest_exposures(tables, Days(day if hour.hour else day - timedelta(days=1), day)).landed
     for experiment in running(tables, day):
         check_sample_ratio(tables, experiment, hour + timedelta(hours=1), "hour")
     audit_landed(tables, landed)
 
 
+def _load_profiles(tables: Tables, day: date) -> None:
+    """Once: a snapshot of many profiles is not loaded every hour."""
+    newest = tables.read("profiles").agg(F.max("snapshot_day")).first()
+    if newest is None or newest[0] is None or newest[0] < day:
+        ingest_profiles(tables, Days(day, day))
+
+
 def _hour(text: str) -> datetime:
     try:
-        return datetime.strptime(text, "%Y-%m-%dT%H").replace(tzinfo=UTC)
+        hour = datetime.strptime(text, _HOUR).replace(tzinfo=UTC)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"hour '{text}' is not one; write YYYY-MM-DDTHH") from None
+        hour = None
+    if hour is None or hour.strftime(_HOUR) != text:
+        raise argparse.ArgumentTypeError(f"hour '{text}' is not one; write YYYY-MM-DDTHH")
+    return hour
 
 
 def _work(arguments: Sequence[str]) -> None:

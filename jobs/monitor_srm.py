@@ -1,4 +1,4 @@
-"""Compare each experiment's arms with their planned shares, as of the end of a day, overall and per stratum."""
+"""Compare each experiment's arms with their planned shares, as of the end of a day or hour, overall and per stratum."""
 
 import logging
 import sys
@@ -13,7 +13,7 @@ from jobs.arguments import Days
 from jobs.build_profile_windows import running
 from jobs.tables import Tables, Where
 from metrics.configuration.experiment import Experiment
-from metrics.enrollment import EnrollmentSlice, blocked
+from metrics.enrollment import blocked
 from metrics.rollup.exposures import first_exposures
 from metrics.rows import SrmCheck
 from metrics.statistics.srm_checks import srm_checks
@@ -36,12 +36,14 @@ def check_sample_ratio(tables: Tables, experiment: Experiment, window_end: datet
     exposed = first_exposures(exposures.where(F.col("exposed_at") < F.lit(window_end)), [experiment])
     checks = srm_checks(exposed, experiment, window_end, (kind,))
     rows = [{**asdict(check), "window_end_day": window_end.date()} for check in checks]
-    where: Where = {"experiment_id": [experiment.id], "window_end_day": [window_end.date()]}
-    of_day = tables.read("srm_checks").where(
-        (F.col("experiment_id") == experiment.id) & (F.col("window_end_day") == F.lit(window_end.date()))
-    )
-    ours = (F.col("window_end") == F.lit(window_end)) & F.col("window_kind").isin("cumulative", kind)
-    tables.replace("srm_checks", of_day.where(~ours).unionByName(tables.frame("srm_checks", rows)), where)
+    # These windows alone: a day and the hours of the next share a partition, and may be written at once.
+    where: Where = {
+        "experiment_id": [experiment.id],
+        "window_end_day": [window_end.date()],
+        "window_end": [window_end],
+        "window_kind": ["cumulative", kind],
+    }
+    tables.replace("srm_checks", tables.frame("srm_checks", rows), where)
     triggered = [check for check in checks if check.triggered]
     log.info(
         "%s %s: %d sample-ratio checks, %d triggered", experiment.id, window_end, len(checks), len(triggered)
@@ -53,22 +55,13 @@ def check_sample_ratio(tables: Tables, experiment: Experiment, window_end: datet
 def _block(tables: Tables, experiment: Experiment, triggered: Sequence[SrmCheck]) -> None:
     """What is blocked stays so until a restart, whatever later windows show; a slice without a row is open."""
     status = tables.read("enrollment_status").where(F.col("experiment_id") == experiment.id)
-    # As a number: Python's own moments would be those of this machine's zone.
-    rows = status.withColumn("since", F.unix_micros("since")).collect()
-    before = {
-        EnrollmentSlice(**row.asDict() | {"since": datetime.fromtimestamp(row["since"] / 1e6, UTC)})
-        for row in rows
-    }
-    after = blocked(before, triggered)
-    if after == before:
-        return
-    where: Where = {"experiment_id": [experiment.id]}
-    written = [
-        asdict(each) for each in sorted(after, key=lambda each: (each.epoch, each.slice, each.slice_value))
-    ]
-    tables.replace("enrollment_status", tables.frame("enrollment_status", written), where)
-    for each in after - before:
+    known = {(row["epoch"], row["slice"], row["slice_value"]) for row in status.collect()}
+    new = [each for each in blocked(triggered) if (each.epoch, each.slice, each.slice_value) not in known]
+    for each in new:  # before it is written: rather an alarm twice than none
         log.error("ALERT %s: enrolment of %s is blocked: %s", experiment.id, each.name, each.reason)
+    if new:
+        rows = tables.frame("enrollment_status", [asdict(each) for each in new])
+        tables.merge("enrollment_status", rows, {"experiment_id": [experiment.id]})
 
 
 def end_of(day: date) -> datetime:

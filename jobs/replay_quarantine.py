@@ -24,7 +24,7 @@ from metrics.rollup.events import judged_events
 from metrics.rollup.landing import fields_of, in_one, kept
 
 log = logging.getLogger("watchlift.replay_quarantine")
-_KEY = ("source", "source_file", "row")
+_KEY = ("source", "ingest_day", "source_file", "row")
 
 
 def replay_quarantine(tables: Tables, days: Days) -> None:

@@ -1,6 +1,6 @@
 """Which slices of an experiment may still enrol: what a sample ratio mismatch blocks, and since when."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +12,7 @@ BLOCKED = "blocked"
 
 @dataclass(frozen=True)
 class EnrollmentSlice:
-    """A row of `enrollment_status`; `since` (with its zone) is the end of the first window that shows it."""
+    """A row of `enrollment_status`; `since` is the end of the first window looked at that shows it."""
 
     experiment_id: str
     epoch: int
@@ -58,20 +58,17 @@ def _known(checks: Sequence[SrmCheck]) -> Known:
     )
 
 
-def blocked(before: Collection[EnrollmentSlice], triggered: Iterable[SrmCheck]) -> set[EnrollmentSlice]:
-    """The blocked slices, with those of the triggered checks: of a slice the first window counts, in any order of runs.
+def blocked(triggered: Iterable[SrmCheck]) -> list[EnrollmentSlice]:
+    """A row for each slice of the triggered checks of a window.
 
-    Of the profiles and the households of one window, the one further from the plan gives the reason.
+    Of its profiles and its households, those further from the plan give the reason.
     """
-    found = {_key(each): each for each in before}
+    found: dict[tuple[int, str, str], EnrollmentSlice] = {}
     for check in sorted(
         triggered, key=lambda check: (-(check.log_e_value or 0.0), check.unit == "household")
     ):
-        new = _blocked_by(check)
-        known = found.get(_key(new))
-        if known is None or new.since < known.since:
-            found[_key(new)] = new
-    return set(found.values())
+        found.setdefault((check.epoch, check.slice, check.slice_value), _blocked_by(check))
+    return [found[key] for key in sorted(found)]
 
 
 def _blocked_by(check: SrmCheck) -> EnrollmentSlice:
@@ -82,7 +79,3 @@ def _blocked_by(check: SrmCheck) -> EnrollmentSlice:
     return EnrollmentSlice(
         check.experiment_id, check.epoch, check.slice, check.slice_value, BLOCKED, reason, check.window_end
     )
-
-
-def _key(each: EnrollmentSlice) -> tuple[str, int, str, str]:
-    return each.experiment_id, each.epoch, each.slice, each.slice_value

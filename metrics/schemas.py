@@ -112,7 +112,7 @@ def _fact_tables(catalogue: Catalogue) -> tuple[Table, ...]:
             "events_quarantine",
             _columns("""source STRING, source_file STRING, row BIGINT, ingest_day DATE, reasons ARRAY<STRING>,
                         raw STRING, replayed_on DATE"""),
-            ("source", "source_file", "row"),
+            ("source", "ingest_day", "source_file", "row"),
             ("ingest_day",),
         ),
         Table("profiles", {**PROFILE_COLUMNS, "snapshot_day": "DATE"}, ("profile_id",), ()),

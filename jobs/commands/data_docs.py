@@ -9,6 +9,8 @@ from jobs.arguments import parse_day
 from jobs.commands.common import add_command, print_answer
 from metrics.errors import InputError
 
+_MOST_DAYS = 1000
+
 
 def add_commands(commands: Any) -> None:
     parser = add_command(
@@ -45,6 +47,6 @@ def _data_docs(arguments: argparse.Namespace) -> None:
 
 
 def _whole(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number of days; give 1 or more")
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_DAYS:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of days; give 1 to {_MOST_DAYS}")
     return int(text)

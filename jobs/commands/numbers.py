@@ -30,8 +30,8 @@ def add_commands(commands: Any) -> None:
 
 def _srm(arguments: argparse.Namespace) -> None:
     if arguments.experiment:
-        if arguments.counts or arguments.shares:
-            raise InputError("give an EXPERIMENT, or --counts and --shares, not both")
+        if arguments.counts or arguments.shares or arguments.prior_k is not None:
+            raise InputError("give an EXPERIMENT, or --counts with --shares (and --prior-k), not both")
         from jobs.commands.timeline import print_timeline  # reads tables, which numbers do without
 
         print_timeline(arguments)

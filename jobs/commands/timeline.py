@@ -27,7 +27,9 @@ def print_timeline(arguments: argparse.Namespace) -> None:
         )
     checks = sorted((row_of(SrmCheck, row) for row in rows), key=_place)
     status = [row_of(EnrollmentSlice, row) for row in read_rows(project.tables, "enrollment_status", mine)]
-    known, blocked = known_at(checks), sorted((each for each in status if each.status == BLOCKED), key=_since)
+    last = max(check.epoch for check in checks)
+    current = [each for each in status if each.status == BLOCKED and each.epoch == last]
+    known, blocked = known_at(checks), sorted(current, key=_since)
     answer = {
         "timeline": [asdict(check) | {"window_end": check.window_end.isoformat()} for check in checks],
         "blocked": [asdict(each) | {"since": each.since.isoformat()} for each in blocked],
@@ -64,4 +66,4 @@ def _place(check: SrmCheck) -> tuple[Any, ...]:
 
 
 def _since(each: EnrollmentSlice) -> tuple[Any, ...]:
-    return each.epoch, each.since, each.slice, each.slice_value
+    return each.since, each.slice, each.slice_value

@@ -74,9 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         table = report(found[name] for name in FAULTS)
         page = _PAGE.format(profiles=options.profiles, table=table)
         (ROOT / "docs" / "faults.md").write_text(page, encoding="utf-8")
-    bad = [outcome.fault for outcome in found.values() if not outcome.is_clean]
+    told = [found[name] for name in (options.only or FAULTS)]
+    bad = [outcome.fault for outcome in told if not outcome.is_clean]
     progress.say(
-        f"{len(found)} faults, {len(bad)} left rows lost or doubled" + "".join(f"\n  {b}" for b in bad)
+        f"{len(told)} faults, {len(bad)} left rows lost or doubled" + "".join(f"\n  {b}" for b in bad)
     )
     return 1 if bad else 0
 
@@ -90,7 +91,9 @@ def _found(work_dir: Path) -> dict[str, Outcome]:
 
 def _keep(work_dir: Path, found: Mapping[str, Outcome]) -> None:
     outcomes = {name: asdict(outcome) for name, outcome in found.items()}
-    (work_dir / "outcomes.json").write_text(json.dumps(outcomes, indent=1), encoding="utf-8")
+    whole = work_dir / ".outcomes.json"
+    whole.write_text(json.dumps(outcomes, indent=1), encoding="utf-8")
+    whole.rename(work_dir / "outcomes.json")
 
 
 if __name__ == "__main__":

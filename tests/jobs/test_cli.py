@@ -83,7 +83,7 @@ def test_srm_of_an_experiment_tells_what_was_known_when(
         at(12, 505, 495, -2.0),
         at(11, 250, 250, -3.0) | {"window_kind": "hour"},
     ]
-    write_srm(tmp_path / "data", checks, sorted(blocked((), [row_of(SrmCheck, checks[0])]), key=str))
+    write_srm(tmp_path / "data", checks, blocked([row_of(SrmCheck, checks[0])]))
     assert main(["srm", "homepage", *folders]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[3].split() == ["2026-03-02", "12:00", "1,000", "0", "-2", "4.6", "0", "all"]
@@ -98,7 +98,8 @@ def test_srm_of_an_experiment_tells_what_was_known_when(
 
 
 def test_srm_takes_an_experiment_or_numbers(folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    for ask in ([], ["homepage", "--counts", "a=1", "b=2"], ["--counts", "a=1", "b=2"]):
+    both = ["homepage", "--counts", "a=1", "b=2"]
+    for ask in ([], both, ["--counts", "a=1", "b=2"], ["homepage", "--prior-k", "5"]):
         assert main(["srm", *ask, *folders]) == 2
         assert capsys.readouterr().err.startswith("error: give an EXPERIMENT, or --counts")
 

@@ -16,10 +16,11 @@ from jobs.event_commits import noted, rolled_up
 from jobs.ingest_events import ingest_and_audit, ingest_events
 from jobs.ingest_exposures import ingest_exposures
 from jobs.ingest_profiles import ingest_profiles
+from jobs.replay_quarantine import replay_quarantine
 from jobs.roll_up_profile_days import roll_up_days
 from jobs.side_by_side import side_by_side
 from jobs.tables import Tables
-from metrics.configuration.sources import CORRUPT
+from metrics.configuration.sources import CORRUPT, Source
 from metrics.errors import InputError
 from metrics.rollup.landing import fields_of
 from tests.jobs.conftest import on
@@ -76,6 +77,36 @@ def test_events_of_another_delta_table_land_by_their_own_day(tables: Tables, tmp
     (aside,) = ours.read("events_quarantine").collect()
     assert list(aside["reasons"]) == ["event_id_missing"]
     assert json.loads(aside["raw"])["ts"] == "2026-03-02T13:00:00Z"
+
+
+def test_broken_rows_of_two_days_in_one_file_of_a_delta_table_are_told_apart(
+    tables: Tables, tmp_path: Path
+) -> None:
+    lake, sources = tmp_path / "lake", tables.project.sources
+    landed = [
+        (json.dumps({**EVENT, "event_id": None, "ts": f"{day}T12:00:00Z"}), day) for day in (MARCH_2, MARCH_3)
+    ]
+    frame = tables.spark.createDataFrame(landed, "line STRING, ingest_day STRING").coalesce(1)
+    fields = frame.select(fields_of("line", sources.events[0]), "ingest_day").select("fields.*", "ingest_day")
+    fields.drop(CORRUPT).write.format("delta").save(str(lake))
+    by_text = "coalesce(event_id, IF(ts LIKE '2026-03-02%', 'e2', NULL))"  # mends the first of them
+    playback = replace(
+        sources.events[0], format="delta", path=str(lake), ingest_day="ingest_day", max_quarantined=1.0
+    )
+
+    def read_by(source: Source) -> Tables:
+        return replace(tables, project=replace(tables.project, sources=replace(sources, events=(source,))))
+
+    for day in (MARCH_2, MARCH_3):
+        ingest_and_audit(read_by(playback), on(day))
+    mended = replace(playback, columns={**playback.columns, "event_id": by_text})
+    land_profiles(tmp_path, MARCH_2, {})
+    ingest_profiles(tables, on(MARCH_2))
+    replay_quarantine(read_by(mended), on(MARCH_2, MARCH_3))
+    found = {str(row["ingest_day"]): row["replayed_on"] for row in tables.read("events_quarantine").collect()}
+    assert tables.read("events_quarantine").count() == 2
+    assert found[MARCH_2] is not None
+    assert found[MARCH_3] is None
 
 
 def test_rows_are_numbered_by_file_however_small_the_files_are(tables: Tables, tmp_path: Path) -> None:

@@ -1,14 +1,18 @@
 import logging
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobs.build_profile_windows import running
+from jobs.estimate_effects import sample_ratio_broken
+from jobs.ingest_profiles import ingest_profiles
 from jobs.monitor_hour import main, monitor_hour
 from jobs.monitor_srm import check_sample_ratio, end_of, monitor_srm
 from jobs.tables import Tables
+from metrics.enrollment import EnrollmentSlice
 from tests.jobs.conftest import on
 from tests.jobs.landing_files import land_exposures, land_profiles
 
@@ -91,6 +95,38 @@ def test_an_hour_before_anything_landed_is_no_error(tables: Tables) -> None:
     assert tables.read("srm_checks").isEmpty()
 
 
+def test_a_households_change_is_known_before_exposures_are_merged_for_good(
+    tables: Tables, tmp_path: Path
+) -> None:
+    land_profiles(tmp_path, "2026-03-01", {"household_id": 10})
+    land_profiles(tmp_path, DAY, {"household_id": 11})
+    land_exposures(tmp_path, DAY, {"household_id": None})
+    ingest_profiles(tables, on("2026-03-01"))
+    monitor_hour(tables, at(11))
+    assert [row["household_id"] for row in tables.read("exposures").collect()] == [11]
+
+
+def test_the_first_hour_of_a_day_merges_what_the_day_before_has_left(tables: Tables, tmp_path: Path) -> None:
+    land_profiles(tmp_path, DAY, {})
+    land(tmp_path, 23, "tv", 30, 30)
+    monitor_hour(tables, at(23) + timedelta(hours=1))
+    assert tables.read("exposures").count() == 60
+
+
+def test_estimates_of_an_experiment_with_a_blocked_slice_are_marked(tables: Tables) -> None:
+    (experiment,) = running(tables, on(DAY).first)
+    assert not sample_ratio_broken(tables, experiment, on(DAY).first)
+    row = EnrollmentSlice(experiment.id, 0, "stratum", "eu|web", "blocked", "sample ratio", at(12))
+    tables.merge(
+        "enrollment_status",
+        tables.frame("enrollment_status", [asdict(row)]),
+        {"experiment_id": [experiment.id]},
+    )
+    assert sample_ratio_broken(tables, experiment, on(DAY).first)
+    assert not sample_ratio_broken(tables, experiment, on("2026-03-01").first)
+
+
 def test_an_hour_that_is_none_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--hour", "2026-03-02"]) == 2
-    assert "hour '2026-03-02' is not one; write YYYY-MM-DDTHH" in capsys.readouterr().err
+    for text in ("2026-03-02", "2026-3-2T7", "2026-03-02T24"):
+        assert main(["--hour", text]) == 2
+        assert f"hour '{text}' is not one; write YYYY-MM-DDTHH" in capsys.readouterr().err
