@@ -15,7 +15,7 @@ from scripts.faults.service import Service
 _PORT, _UI_PORT = 7178, 8188
 _KIB = 1024
 # Free at the start of the job, in KiB: for its first files, for some tables, for nearly all.
-ROOMS = (32, 256, 1024)
+ROOMS = (16, 64, 128)
 
 
 def full_disk(service: Service, room: int, job: str = "run_day") -> Outcome:

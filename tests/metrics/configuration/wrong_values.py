@@ -259,7 +259,7 @@ WRONG: dict[str, dict[str, dict[str, tuple[Any, ...]]]] = {
             "metrics.*.kind": (*_WORDS, "sum"),
             "metrics.*.better": _WORDS,
         },
-        "sources": {"*.*.format": (*_WORDS, "delta", "orc")},
+        "sources": {"*.*.format": (*_WORDS, "avro", "orc")},
         "experiment": {
             "unit": (*_WORDS, "household_id"),
             "cluster": _WORDS,
