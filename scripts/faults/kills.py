@@ -56,7 +56,7 @@ def _states(service: Service, job: str) -> tuple[str, str]:
         return {"run_day": ("before", "rolled_up"), "run_experiments": ("rolled_up", "loaded")}[job]
     steps = list(STEPS)[: list(STEPS).index(job) + 1]
     states = ["before", *(f"after_{step}" for step in steps)]
-    for step, before, after in zip(steps, states, states[1:], strict=True):
+    for step, before, after in zip(steps, states[:-1], states[1:], strict=True):
         if not (service.folder / after).exists():
             STEPS[step](service.copy(before, after), service.last)
     return states[-2], states[-1]
