@@ -9,8 +9,8 @@ from pyspark.sql import functions as F
 from jobs.application import day_job
 from jobs.arguments import Days
 from jobs.tables import Note, Tables
-from metrics.rollup.exposures import first_exposures
-from metrics.rollup.profile_days import exposure_day_measures, profile_days, roll_up
+from metrics.rollup.exposures import exposed_on
+from metrics.rollup.profile_days import exposure_day_measures, profile_days
 
 
 def roll_up_profile_days(tables: Tables, days: Days) -> None:
@@ -24,12 +24,12 @@ def roll_up_days(tables: Tables, days: Sequence[date], note: Note | None = None)
         return
     project = tables.project
     exposures = tables.read("exposures").where(F.col("day") <= F.lit(max(days)))
-    first = first_exposures(exposures, project.experiments).where(F.col("exposure_day").isin(list(days)))
-    rolled = roll_up(tables.read_days("events", days), first, project.catalogue).persist()
-    tables.replace("exposure_day_measures", exposure_day_measures(rolled), {"day": days})
+    first = exposed_on(exposures, project.experiments, days)
+    events = tables.read_days("events", days)
+    from_exposures = exposure_day_measures(events, first, project.catalogue)
+    tables.replace("exposure_day_measures", from_exposures, {"day": days})
     # The last: windows ask it alone whether a day was rolled up.
-    tables.replace("profile_days", profile_days(rolled), {"day": days}, note)
-    rolled.unpersist()
+    tables.replace("profile_days", profile_days(events, project.catalogue), {"day": days}, note)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

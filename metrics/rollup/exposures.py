@@ -1,6 +1,7 @@
 """Exposures: row rules, and each profile's first one in an experiment (DESIGN §4)."""
 
 from collections.abc import Sequence
+from datetime import date
 from functools import reduce
 from operator import or_
 
@@ -55,7 +56,7 @@ def first_exposures(exposures: DataFrame, experiments: Sequence[Experiment]) -> 
     exposures up to the analysis day. A profile in no experiment's enrolment has no row.
     """
     started = exposures.where(_any_of([_in(e) & (F.col("day") >= F.lit(e.start)) for e in experiments]))
-    enrolled = _any_of([_in(e) & (F.col("day") <= F.lit(e.last_enrollment_day)) for e in experiments])
+    enrolled = _enrolled(experiments)
     named = {name: F.coalesce(name, F.lit("unknown")).alias(name) for name in ("device", "region")}
     as_of = F.struct(*(named.get(name, F.col(name)) for name in _AS_OF_EXPOSURE))
     return (
@@ -72,8 +73,24 @@ def first_exposures(exposures: DataFrame, experiments: Sequence[Experiment]) -> 
     )
 
 
+def exposed_on(exposures: DataFrame, experiments: Sequence[Experiment], days: Sequence[date]) -> DataFrame:
+    """Profiles first exposed on one of the days: experiment_id, profile_id, exposed_at, crossovers included.
+
+    What the roll-up needs of `first_exposures`, at a fraction of its cost.
+    """
+    first = F.min("exposed_at").alias("exposed_at")
+    enrolled = exposures.where(_enrolled(experiments)).groupBy("experiment_id", "profile_id").agg(first)
+    return enrolled.where(F.to_date("exposed_at").isin(list(days)))
+
+
 def without_crossovers(first: DataFrame) -> DataFrame:
     return first.where(F.col("n_arms") == 1)
+
+
+def _enrolled(experiments: Sequence[Experiment]) -> Column:
+    """Whether an exposure lies in its experiment's enrolment."""
+    day = F.col("day")
+    return _any_of([_in(e) & day.between(F.lit(e.start), F.lit(e.last_enrollment_day)) for e in experiments])
 
 
 def _in(experiment: Experiment) -> Column:

@@ -1,5 +1,6 @@
-"""The roll-up: events to measures per profile and day, and the exposure day's part, in one scan (DESIGN §2)."""
+"""The roll-up: events to measures per profile and day, and the exposure day's part from the exposure on (DESIGN §2)."""
 
+from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 
@@ -9,66 +10,44 @@ from pyspark.sql import functions as F
 from metrics import histogram
 from metrics.configuration.catalogue import Catalogue, Measure
 
-# Not null, so that sums and histograms are joined by plain keys.
-_WHOLE_DAY = ""
-_KEYS = ("day", "profile_id", "experiment_id")
+_DAY = ("day", "profile_id")
+_EXPOSURE_DAY = ("day", "experiment_id", "profile_id")
 
 
-def roll_up(events: DataFrame, first: DataFrame, catalogue: Catalogue) -> DataFrame:
-    """Measures per (day, profile_id, experiment_id); experiment_id null is the whole day.
+def profile_days(events: DataFrame, catalogue: Catalogue) -> DataFrame:
+    """One row per day and profile: household_id and the measures of all its events of that day.
 
-    A row with an experiment_id holds the events at or after that experiment's exposure, on the exposure day.
-    `first`: experiment_id, profile_id, exposure_day, exposed_at as `first_exposures` gives them. One shuffle:
-    each event is counted for its day, and once more per experiment that its profile entered earlier that day.
-    Histograms, if there are any, are a second scan and shuffle, of the events that have a value.
+    Sums are made before the shuffle, which moves profiles, not events. Histograms, if there are any, are a second scan
+    and shuffle, of the events that have a value.
     """
-    sums = (
-        _counted_for(events, first)
-        .groupBy(*_KEYS)
-        .agg(F.max("household_id").alias("household_id"), *_aggregates(catalogue))
-    )
-    rolled = _with_histograms(sums, events, first, catalogue) if catalogue.histograms else sums
-    experiment_id = F.nullif("experiment_id", F.lit(_WHOLE_DAY)).alias("experiment_id")
-    return rolled.select("day", experiment_id, "profile_id", "household_id", *catalogue.measures)
+    return _measured(events, _DAY, catalogue)
 
 
-def _counted_for(events: DataFrame, first: DataFrame) -> DataFrame:
-    """Events once per slot: experiment_id says which, `_WHOLE_DAY` is the day's."""
-    slots = F.inline(F.coalesce("_slots", F.array(_whole_day())))
-    slotted = events.join(_slots(first), ["day", "profile_id"], how="left").select("*", slots)
-    return slotted.where((F.col("experiment_id") == _WHOLE_DAY) | (F.col("event_ts") >= F.col("exposed_at")))
+def exposure_day_measures(events: DataFrame, first: DataFrame, catalogue: Catalogue) -> DataFrame:
+    """The same per experiment, over the events of the exposure day at or after the exposure.
 
-
-def profile_days(rolled: DataFrame) -> DataFrame:
-    return rolled.where(F.col("experiment_id").isNull()).drop("experiment_id")
-
-
-def exposure_day_measures(rolled: DataFrame) -> DataFrame:
-    return rolled.where(F.col("experiment_id").isNotNull())
-
-
-def _slots(first: DataFrame) -> DataFrame:
-    """What a profile's events of a day may count for: the whole day, and each experiment entered that day.
-
-    Made on the small side: lambdas over arrays would keep every event out of generated code (measured: 4 times slower).
+    `first`: experiment_id, profile_id, exposed_at; each profile's first exposure in an experiment. A scan of its own:
+    in one with the whole day every event would have to meet the exposures before it is counted, and where these are
+    too many for each executor's memory, be shuffled and sorted for it (measured: docs/performance.md).
     """
-    exposures = F.collect_list(F.struct("experiment_id", "exposed_at"))
-    return first.groupBy(F.col("exposure_day").alias("day"), "profile_id").agg(
-        F.concat(F.array(_whole_day()), exposures).alias("_slots")
-    )
+    exposed = first.select(F.to_date("exposed_at").alias("day"), "experiment_id", "profile_id", "exposed_at")
+    seen = events.join(exposed, list(_DAY), how="inner").where(F.col("event_ts") >= F.col("exposed_at"))
+    return _measured(seen, _EXPOSURE_DAY, catalogue)
 
 
-def _whole_day() -> Column:
-    return F.struct(
-        F.lit(_WHOLE_DAY).alias("experiment_id"), F.lit(None).cast("timestamp").alias("exposed_at")
-    )
+def _measured(events: DataFrame, keys: Sequence[str], catalogue: Catalogue) -> DataFrame:
+    household = F.max("household_id").alias("household_id")
+    sums = events.groupBy(*keys).agg(household, *_aggregates(catalogue))
+    measured = _with_histograms(sums, events, keys, catalogue) if catalogue.histograms else sums
+    return measured.select(*keys, "household_id", *catalogue.measures)
 
 
-def _with_histograms(sums: DataFrame, events: DataFrame, first: DataFrame, catalogue: Catalogue) -> DataFrame:
+def _with_histograms(
+    sums: DataFrame, events: DataFrame, keys: Sequence[str], catalogue: Catalogue
+) -> DataFrame:
     values = {name: F.expr(catalogue.measures[name].sql) for name in catalogue.histograms}
     has_value = reduce(or_, [value.isNotNull() for value in values.values()])
-    bins = histogram.counted(_counted_for(events.where(has_value), first), _KEYS, values)
-    joined = sums.join(bins, list(_KEYS), how="left")
+    joined = sums.join(histogram.counted(events.where(has_value), keys, values), list(keys), how="left")
     # The profile was active: no event with a value is known to be none.
     return joined.withColumns({name: F.coalesce(name, histogram.empty()) for name in values})
 

@@ -5,6 +5,7 @@ profiles, whatever their own arm, are the truth that estimates should cover.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from pyspark.sql import Column, DataFrame
@@ -14,7 +15,7 @@ from metrics.configuration.catalogue import Catalogue, Metric
 from metrics.configuration.experiment import Experiment
 from metrics.errors import InputError
 from metrics.rollup.exposures import first_exposures
-from metrics.rollup.profile_days import exposure_day_measures, profile_days, roll_up
+from metrics.rollup.profile_days import exposure_day_measures, profile_days
 from metrics.rollup.profile_windows import profile_windows
 from metrics.simulation.draws import named
 from metrics.simulation.events import canonical, events
@@ -26,13 +27,28 @@ _LONGEST_SESSION_DAYS = 2
 _FUZZ = 4 * 2.0**-52
 
 
+@dataclass(frozen=True)
+class RolledLives:
+    """Columns as in profile_days and exposure_day_measures, but profile_id is a life: profile × number of arms +
+    position of the arm."""
+
+    days: DataFrame
+    exposure_days: DataFrame
+
+    def persist(self) -> "RolledLives":
+        return RolledLives(self.days.persist(), self.exposure_days.persist())
+
+    def unpersist(self) -> None:
+        self.days.unpersist()
+        self.exposure_days.unpersist()
+
+
 def rolled_lives(
     joined: DataFrame, log: DataFrame, experiment: Experiment, catalogue: Catalogue, settings: Settings
-) -> DataFrame:
+) -> RolledLives:
     """The roll-up of every exposed profile's life in every arm, from the experiment's start on.
 
-    `joined` is what `participants` returns, `log` what `exposure_log` returns. Columns as `roll_up` returns them, but
-    profile_id is a life: profile × number of arms + position of the arm.
+    `joined` is what `participants` returns, `log` what `exposure_log` returns.
     """
     analysed = joined.where(F.col("exposed_ms").isNotNull() & F.col("is_logged") & ~F.col("is_bot"))
     arms = F.array(*(F.lit(arm) for arm in experiment.arms))
@@ -40,16 +56,16 @@ def rolled_lives(
     start = max(epoch_day(experiment.start) - _LONGEST_SESSION_DAYS, epoch_day(settings.first_day))
     lived = events(lives, settings, "life_arm", experiment.control, start, carried=["position"])
     as_units = canonical(lived, "position").withColumn("profile_id", _life(experiment)).drop("position")
-    return roll_up(as_units, _first_exposures(log, experiment, settings.last_day), catalogue)
+    first = _first_exposures(log, experiment, settings.last_day)
+    return RolledLives(profile_days(as_units, catalogue), exposure_day_measures(as_units, first, catalogue))
 
 
 def potential_windows(
-    rolled: DataFrame, log: DataFrame, experiment: Experiment, catalogue: Catalogue, analysis_day: date
+    rolled: RolledLives, log: DataFrame, experiment: Experiment, catalogue: Catalogue, analysis_day: date
 ) -> DataFrame:
     """`profile_windows` of every analysed profile in every arm: `arm` is its own, `life_arm` the one it lived in."""
     first = _first_exposures(log, experiment, analysis_day)
-    days, first_days = profile_days(rolled), exposure_day_measures(rolled)
-    windows = profile_windows(first, days, first_days, experiment, catalogue, analysis_day)
+    windows = profile_windows(first, rolled.days, rolled.exposure_days, experiment, catalogue, analysis_day)
     n_arms = len(experiment.arms)
     position = F.pmod("profile_id", F.lit(n_arms)).cast("int")
     return windows.withColumns(
