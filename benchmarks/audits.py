@@ -1,16 +1,18 @@
 """How much processor time a day's audits take beside its roll-up.
 
-    python -m benchmarks.audits --profiles 400000 --rounds 2
+    python -m benchmarks.audits --profiles 100000 --copies 60 --rounds 2
 
-One simulated day of about eight events a profile is ingested and rolled up once; then its audits and its roll-up run in
-turn, in one Spark session. Both read the same events and end with their commits.
+One simulated day of about six events a profile is ingested once, and its rows are multiplied: each copy has profiles,
+households and events of its own, and is laid out in files as ingestion does it. One copy in ten is first exposed on the
+day. Then the day's audits and its roll-up run in turn, in one Spark session. Both end with their commits.
 """
 
 import sys
 from collections.abc import Sequence
 from functools import partial
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from benchmarks.measuring import Measured, benchmark_parser, compared, kept_folder, publish, timed
 from jobs.arguments import Days
@@ -21,6 +23,7 @@ from jobs.session import spark_session
 from jobs.simulate_service import simulate
 from jobs.tables import Tables
 from metrics.configuration.project import load_project
+from metrics.rollup.events import first_copies
 from metrics.simulation.settings import Settings as Service
 from scripts.environment import ROOT, Settings, take_over
 
@@ -28,7 +31,13 @@ from scripts.environment import ROOT, Settings, take_over
 BEFORE, AFTER = ("profiles", "exposures", "events"), ("profile_days", "exposure_day_measures")
 
 
-def one_day(tables: Tables, profiles: int) -> Days:
+# As on a day in the middle of an enrolment of two weeks.
+EXPOSED_ONE_IN = 10
+# More than the ids of any simulated service.
+_IDS_APART = 10**10
+
+
+def one_day(tables: Tables, profiles: int, copies: int) -> Days:
     """The tables of the experiment's first day, on which exposures begin; made where they are missing."""
     experiment = tables.project.experiments[0]
     service = Service(profiles, experiment.start, days=1, exposed_share=1.0)
@@ -37,12 +46,29 @@ def one_day(tables: Tables, profiles: int) -> Days:
     if tables.read("profile_days").isEmpty():
         simulate(tables.spark, tables.project, experiment, service, file_format="json", truth_days=0)
         run_day(tables, day)
+        if copies > 1:
+            tables.overwrite("profiles", _copies(tables.read("profiles"), copies))
+            exposed = max(1, copies // EXPOSED_ONE_IN)
+            tables.replace("exposures", _copies(tables.read("exposures"), exposed), {"day": day.all})
+            events = first_copies(_copies(tables.read("events"), copies))
+            tables.replace("events", events, {"ingest_day": day.all})
+            roll_up_days(tables, day.all)
     return day
 
 
-def measure(tables: Tables, profiles: int, rounds: int) -> list[Measured]:
+def _copies(rows: DataFrame, copies: int) -> DataFrame:
+    """The rows so many times, with ids of their own."""
+    copied = rows.crossJoin(rows.sparkSession.range(copies).withColumnRenamed("id", "_copy"))
+    apart = F.col("_copy") * _IDS_APART
+    ids = {name: F.col(name) + apart for name in ("profile_id", "household_id")}
+    if "event_id" in rows.columns:
+        ids["event_id"] = F.concat_ws("-", "event_id", "_copy")
+    return copied.withColumns(ids).drop("_copy")
+
+
+def measure(tables: Tables, profiles: int, copies: int, rounds: int) -> list[Measured]:
     """Each table's audit, and all of a day's, against the roll-up."""
-    days = one_day(tables, profiles).all
+    days = one_day(tables, profiles, copies).all
 
     def roll_up() -> tuple[float, float]:
         return timed(lambda: roll_up_days(tables, days))
@@ -69,14 +95,18 @@ def jobs_run(spark: SparkSession) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = benchmark_parser("Processor time of a day's audits beside its roll-up.")
-    parser.add_argument("--profiles", type=int, default=400_000)
+    parser.add_argument("--profiles", type=int, default=100_000)
+    parser.add_argument("--copies", type=int, default=4, help="of each simulated row")
     options = parser.parse_args(argv)
     own = Settings(kept_folder(options.folder))
     take_over(own)
     with spark_session("audits") as spark:
         publish(
             measure(
-                Tables(spark, load_project(ROOT / "conf", own.data_dir)), options.profiles, options.rounds
+                Tables(spark, load_project(ROOT / "conf", own.data_dir)),
+                options.profiles,
+                options.copies,
+                options.rounds,
             )
         )
     return 0

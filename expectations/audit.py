@@ -18,10 +18,33 @@ from pyspark.sql import functions as F
 from expectations.breaches import Breach, breaches
 from expectations.facts import NOTHING, DayFacts
 from expectations.results import AuditResult, run_id
-from expectations.rules import Between, DayRule, Holds, InSet, NotNull, RowRule, Rule, Suite
+from expectations.rules import (
+    Between,
+    Condition,
+    DayRule,
+    Every,
+    Holds,
+    InSet,
+    NotAfter,
+    NotNull,
+    RowRule,
+    Rule,
+    Severity,
+    Suite,
+)
 
 # Spark's errors quote the value that they stumbled over, which may be a profile's.
 _VALUE = re.compile(r"'[^']*'|(?<=\bvalue )\S+")
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A rule about rows of which it is known how many break it: none."""
+
+    name: str
+    severity: Severity
+    low: int = 0
+    high: int = 0
 
 
 @dataclass(frozen=True)
@@ -35,30 +58,45 @@ class Outcome:
 def audit(frame: DataFrame, suite: Suite, facts: Sequence[DayFacts]) -> tuple[AuditResult, ...]:
     """Check the rows of the days that there are facts of (the frame holds no others): one result per day and rule.
 
-    The rows of all days are checked in one validation; only if it finds a broken rule are that rule's days looked for.
-    A rule that raises is a failed critical one on each day.
+    Rules that are known to hold are checked as numbers of a day are, beside those about days. For the others the rows
+    of all days are checked in one validation; only if it finds a broken rule are that rule's days looked for. A rule
+    that raises is a failed critical one on each day.
     """
     days = [each.day for each in facts]
-    by_day = _check_days(facts, suite.day_rules)
-    by_row = _validate(_spark_batches(), _with_conditions(frame, suite), suite.row_rules)
-    broken = [
-        rule for rule in suite.row_rules if not by_row[rule.name].success and not by_row[rule.name].error
-    ]
+    known = [rule for rule in suite.row_rules if all(rule.name in each.known for each in facts)]
+    looked_at = [rule for rule in suite.row_rules if rule not in known]
+    by_day = _check_days(facts, suite.day_rules, known)
+    by_row = _check_rows(frame, looked_at)
+    broken = [rule for rule in looked_at if not by_row[rule.name].success and not by_row[rule.name].error]
     found = _breaches(frame, suite, days, broken)
     results: list[AuditResult] = []
     for day in facts:
         results += [_day_result(suite, day, rule, by_day[day.day, rule.name]) for rule in suite.day_rules]
-        results += [_row_result(suite, day, rule, by_row[rule.name], found, days) for rule in suite.row_rules]
+        for rule in suite.row_rules:
+            if rule in known:
+                results.append(_known_result(suite, day, rule, by_day[day.day, rule.name]))
+            else:
+                results.append(_row_result(suite, day, rule, by_row[rule.name], found, days))
     return tuple(results)
 
 
-def _check_days(facts: Sequence[DayFacts], rules: Sequence[DayRule]) -> dict[tuple[date, str], Outcome]:
-    """The rules about days on all of them at once, and on each day alone only if one broke."""
-    table = _table(facts)
-    together = _validate(_pandas_batches(), table, rules)
+def _check_rows(frame: DataFrame, rules: Sequence[RowRule]) -> dict[str, Outcome]:
+    return _validate(_spark_batches(), _with_conditions(frame, rules), rules) if rules else {}
+
+
+def _check_days(
+    facts: Sequence[DayFacts], rules: Sequence[DayRule], known: Sequence[RowRule]
+) -> dict[tuple[date, str], Outcome]:
+    """The rules about days on all of them at once, and on each day alone only if one broke.
+
+    Of those that are known to hold in each row the number is the rows that break them.
+    """
+    table = _table(facts).assign(**{rule.name: 0 for rule in known})
+    checked = [*rules, *(_Known(rule.name, rule.severity) for rule in known)]
+    together = _validate(_pandas_batches(), table, checked)
     if all(outcome.success for outcome in together.values()):
-        return {(day.day, rule.name): together[rule.name] for day in facts for rule in rules}
-    alone = {day.day: _validate(_pandas_batches(), table[table["day"] == day.day], rules) for day in facts}
+        return {(day.day, rule.name): together[rule.name] for day in facts for rule in checked}
+    alone = {day.day: _validate(_pandas_batches(), table[table["day"] == day.day], checked) for day in facts}
     return {(day, name): outcome for day, outcomes in alone.items() for name, outcome in outcomes.items()}
 
 
@@ -73,7 +111,7 @@ def _breaches(
     return found | {(day, name): Breach(None, "broken on all days together") for day in days for name in lost}
 
 
-def _validate(batches: Any, batch: Any, rules: Sequence[Rule]) -> dict[str, Outcome]:
+def _validate(batches: Any, batch: Any, rules: Sequence[Rule | _Known]) -> dict[str, Outcome]:
     """Results by rule name: Great Expectations gives them in an order of its own, those that raised first."""
     suite = gx.ExpectationSuite(name="audit", expectations=[_expectation(rule) for rule in rules])
     loaded = batches.get_batch(batch_parameters={"dataframe": batch})
@@ -92,7 +130,7 @@ def _outcome(result: Any) -> Outcome:
     return Outcome(bool(result.success))
 
 
-def _expectation(rule: Rule) -> Any:
+def _expectation(rule: Rule | _Known) -> Any:
     """A fresh expectation: an instance belongs to one suite."""
     shared: dict[str, Any] = {"severity": rule.severity, "meta": {"rule": rule.name}}
     match rule:
@@ -104,7 +142,7 @@ def _expectation(rule: Rule) -> Any:
             )
         case InSet():
             return gxe.ExpectColumnValuesToBeInSet(column=rule.column, value_set=list(rule.values), **shared)
-        case Holds():
+        case Holds() | Every() | NotAfter():
             return gxe.ExpectColumnValuesToBeInSet(column=_condition_column(rule), value_set=[True], **shared)
         case _:
             return gxe.ExpectColumnValuesToBeBetween(
@@ -119,16 +157,18 @@ def _table(facts: Sequence[DayFacts]) -> pd.DataFrame:
     )
 
 
-def _with_conditions(frame: DataFrame, suite: Suite) -> DataFrame:
+def _with_conditions(frame: DataFrame, rules: Sequence[RowRule]) -> DataFrame:
     """Conditions as columns share one Spark job with the other rules; a query of its own costs two for each.
 
     One that reads a column which is not there is left out, so that its expectation raises and says so.
     """
-    possible = [r for r in suite.row_rules if isinstance(r, Holds) and set(r.columns) <= set(frame.columns)]
+    possible = [
+        rule for rule in rules if isinstance(rule, Condition) and set(rule.columns) <= set(frame.columns)
+    ]
     return frame.withColumns({_condition_column(rule): F.expr(rule.sql) for rule in possible})
 
 
-def _condition_column(rule: Holds) -> str:
+def _condition_column(rule: Condition) -> str:
     return f"_holds_{rule.name}"
 
 
@@ -136,6 +176,10 @@ def _day_result(suite: Suite, facts: DayFacts, rule: DayRule, outcome: Outcome) 
     seen = facts.seen.get(rule.name, NOTHING)
     details = seen.kept or (None if outcome.success else f"expected {rule.expected}")
     return _result(suite, facts, rule, outcome, (seen.words, seen.unexpected, details))
+
+
+def _known_result(suite: Suite, facts: DayFacts, rule: RowRule, outcome: Outcome) -> AuditResult:
+    return _result(suite, facts, rule, outcome, (None, 0, "by the statistics and constraints of its files"))
 
 
 def _row_result(

@@ -12,7 +12,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
-from expectations.rules import Between, Holds, InSet, NotNull, RowRule
+from expectations.rules import Between, Every, Holds, InSet, NotAfter, NotNull, RowRule
 
 SHOWN = 3
 # A value of theirs would name a profile: of a breach only its rows are told.
@@ -51,7 +51,7 @@ def violation(rule: RowRule) -> Column:
             return F.coalesce(below, F.lit(False)) | F.coalesce(above, F.lit(False))
         case InSet():
             return ~F.col(rule.column).isin(*rule.values)
-        case Holds():
+        case Holds() | Every() | NotAfter():
             return ~F.expr(rule.sql)
 
 
@@ -62,7 +62,7 @@ def _extras(rule: RowRule) -> list[Column]:
             return [F.count(F.lit(1))]
         case Between():
             return [F.min(rule.column), F.max(rule.column)]
-        case Holds():
+        case Holds() | Every() | NotAfter():
             return [F.count_if(~F.expr(condition)) for _, condition in rule.conditions]
     return []
 
@@ -78,7 +78,7 @@ def _words(rule: RowRule, row: Row, strangers: Mapping[str, Mapping[date, list[s
             return f"from {numbers[0]} to {numbers[1]}"
         case InSet():
             return _first(strangers[rule.name][row["day"]])
-        case Holds():
+        case Holds() | Every() | NotAfter():
             labels = [label for label, _ in rule.conditions]
             return _first([f"{label} in {n} rows" for label, n in zip(labels, numbers, strict=True) if n])
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
-from pyspark.sql import Column, DataFrame, Row, Window
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
+from expectations.known import Known
 from expectations.reconciliation import Compared, differing, in_words
 from expectations.rules import (
     DayRule,
@@ -22,7 +23,8 @@ from expectations.rules import (
     SharesUsual,
     Suite,
 )
-from expectations.shares import UNIT, DayShares, day_shares, moves
+from expectations.sample import UNIT, read_once, sample_of
+from expectations.shares import DayShares, day_shares, moves
 from expectations.usual import Past, Shares, rows_in_words, shares_as_text, usual_rows, usual_shares
 
 EMPTY_VERSION = "empty"
@@ -44,12 +46,16 @@ NO_SHARES = DayShares({}, 0.0)
 
 @dataclass(frozen=True)
 class DayFacts:
-    """`seen` by rule name; a rule that is not there could not be looked at: a column that it needs is missing."""
+    """`seen` by rule name; a rule that is not there could not be looked at: a column that it needs is missing.
+
+    `known`: rules about rows that are known to hold in all of the day's (expectations.known).
+    """
 
     day: date
     version: str
     rows: int
     seen: Mapping[str, Seen]
+    known: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,7 @@ class _OfDay:
     counts: _Counts
     floor: int
     duplicates: int | None
+    among: str
     schema_differences: Sequence[str]
     spread: DayShares | None
     past: Mapping[date, Past]
@@ -96,18 +103,23 @@ def day_facts(
     past: Mapping[date, Past],
     floors: Mapping[date, int],
     below: Mapping[date, Below] | None = None,
+    known: Known | None = None,
 ) -> tuple[DayFacts, ...]:
-    """Facts for each of the days, rows or none; two to four Spark jobs, whatever the number of days.
+    """Facts for each of the days, rows or none; one to four Spark jobs, whatever the number of days.
 
     `version`: an aggregate over a day's rows that names them; `past`: what audits saw of other days; `floors`: the
     fewest rows of a day, 1 where not given. A floor of 0 says that no rows are due, and nothing usual is asked.
+    `known`: what needs no reading of the rows, if anything.
     """
-    counted = _counted(frame, suite, days, version)
-    duplicates = _duplicates(frame, suite, days)
-    spread = _spread(frame, suite, counted)
+    of_days = {day: known.of_day(suite.day_column, day) for day in days} if known else {}
+    counted = _known_counts(suite, of_days) or _counted(frame, suite, days, version)
+    most = max(each.rows for each in counted.values())
+    with read_once(sample_of(frame, most), _asked_of_sample(frame, suite)) as sample:
+        duplicates = _duplicates(sample.rows, suite, days)
+        spread = _spread(sample.rows, suite)
     differences = _schema_differences(frame, suite)
     due = {day: floors.get(day, 1) for day in days}
-    known = {**past, **{day: Past(counted[day].rows, due[day], _shares_of(spread, day)) for day in days}}
+    all_days = {**past, **{day: Past(counted[day].rows, due[day], _shares_of(spread, day)) for day in days}}
 
     def facts(day: date) -> DayFacts:
         of_day = _OfDay(
@@ -115,14 +127,16 @@ def day_facts(
             counted[day],
             due[day],
             None if duplicates is None else duplicates.get(day, 0),
+            sample.words,
             differences,
             None if spread is None else spread.get(day, NO_SHARES),
-            known,
+            all_days,
             (below or {}).get(day, Below()),
         )
         seen = {rule.name: _seen(rule, of_day) for rule in suite.day_rules}
         kept = {name: found for name, found in seen.items() if found is not None}
-        return DayFacts(day, counted[day].version, counted[day].rows, kept)
+        held = frozenset(rule.name for rule in suite.row_rules if day in of_days and of_days[day].holds(rule))
+        return DayFacts(day, counted[day].version, counted[day].rows, kept, held)
 
     return tuple(facts(day) for day in days)
 
@@ -142,7 +156,7 @@ def _seen(rule: DayRule, of: _OfDay) -> Seen | None:
             return Seen(len(of.schema_differences), "; ".join(of.schema_differences) or None)
         case KeyUnique():
             n = of.duplicates
-            return None if n is None else Seen(n, f"{n} duplicate rows", n)
+            return None if n is None else Seen(n, f"{n} duplicate rows{of.among}", n)
         case RowsAtLeastFloor():
             return Seen(rows - of.floor, rows_in_words(rows, of.floor))
         case RowsUsual():
@@ -197,7 +211,13 @@ def _shares_of(spread: Mapping[date, DayShares] | None, day: date) -> dict[str, 
     return {label: found.shares for label, found in labels.items()}
 
 
-def _spread(frame: DataFrame, suite: Suite, counted: Mapping[date, _Counts]) -> dict[date, DayShares] | None:
+def _asked_of_sample(frame: DataFrame, suite: Suite) -> list[str]:
+    shared = [rule.column for rule in suite.day_rules if isinstance(rule, SharesUsual)]
+    day = [suite.day_column] if suite.day_column else []
+    return [name for name in dict.fromkeys((*day, *suite.key, UNIT, *shared)) if name in frame.columns]
+
+
+def _spread(frame: DataFrame, suite: Suite) -> dict[date, DayShares] | None:
     """Shares by day, of a suite that asks for them; None where a column that they need is missing."""
     rules = [rule for rule in suite.day_rules if isinstance(rule, SharesUsual)]
     heavy = next((rule.heavy for rule in suite.day_rules if isinstance(rule, FewFromHeavy)), None)
@@ -205,8 +225,30 @@ def _spread(frame: DataFrame, suite: Suite, counted: Mapping[date, _Counts]) -> 
         return {}
     if not {UNIT, *(rule.column for rule in rules)} <= set(frame.columns):
         return None
-    most = max(each.rows for each in counted.values())
-    return day_shares(frame, F.col(str(suite.day_column)), rules, heavy, most)
+    return day_shares(frame, F.col(str(suite.day_column)), rules, heavy)
+
+
+def _known_counts(suite: Suite, known: Mapping[date, Known]) -> dict[date, _Counts] | None:
+    """The same as `_counted` gives, where all of it is known; None where it is not, or rows are told apart by more."""
+    most = [rule for rule in suite.day_rules if isinstance(rule, MostRows)]
+    fresh = [rule.column for rule in suite.day_rules if isinstance(rule, Fresh)]
+    found: dict[date, _Counts] = {}
+    for day, of_day in known.items():
+        counts = {rule.name: of_day.count(rule.condition) for rule in most}
+        holds = {name: count for name, count in counts.items() if count is not None}
+        if len(holds) < len(counts) or not all(map(of_day.knows_range, fresh)):
+            return None
+        latest = {name: _start(of_day.latest(name)) for name in fresh}
+        version = of_day.version(suite.columns_read) if of_day.rows else EMPTY_VERSION
+        found[day] = _Counts(of_day.rows, version, holds, latest)
+    return found if suite.named_by_statistics else None
+
+
+def _start(moment: datetime | date | None) -> datetime | None:
+    """A date's first moment."""
+    if moment is None or isinstance(moment, datetime):
+        return moment
+    return datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
 
 
 def _counted(frame: DataFrame, suite: Suite, days: Sequence[date], version: Column) -> dict[date, _Counts]:
@@ -215,7 +257,7 @@ def _counted(frame: DataFrame, suite: Suite, days: Sequence[date], version: Colu
     most = [rule for rule in suite.day_rules if isinstance(rule, MostRows) and rule.column in present]
     fresh = [r.column for r in suite.day_rules if isinstance(r, Fresh) and r.column in present]
     totals = [F.count(F.lit(1)).alias("rows"), version.cast("string").alias("version")]
-    totals += [F.count_if(F.expr(rule.sql)).alias(f"holds_{rule.name}") for rule in most]
+    totals += [F.count_if(F.expr(rule.condition.sql)).alias(f"holds_{rule.name}") for rule in most]
     totals += [F.unix_micros(F.max(name).cast("timestamp")).alias(f"latest_{name}") for name in fresh]
 
     def counts(row: Row) -> _Counts:
@@ -238,16 +280,15 @@ def _moment(micros: int | None) -> datetime | None:
 def _duplicates(frame: DataFrame, suite: Suite, days: Sequence[date]) -> dict[date, int] | None:
     """Rows beyond the first of their key, by day; None where a column of the key is missing.
 
-    Great Expectations' own uniqueness counts over all days at once; this gives the counts per day in the same sort,
-    over 64-bit hashes: equal keys have equal hashes, and only if hashes repeat are the keys themselves counted.
+    Great Expectations' own uniqueness counts over all days at once. Here it is asked of 64-bit hashes: equal keys have
+    equal hashes, and only if hashes repeat are the keys themselves counted.
     """
     day = [suite.day_column] if suite.day_column else []
     key = list(dict.fromkeys((*day, *suite.key)))
     if not set(key) <= set(frame.columns):
         return None
     hashed = frame.select(F.xxhash64(*key).alias("key"))
-    repeated = F.row_number().over(Window.partitionBy("key").orderBy("key")) > 1
-    if hashed.select(repeated.alias("repeated")).where("repeated").count() == 0:
+    if hashed.groupBy("key").count().where("count > 1").isEmpty():
         return {}
     excess = (
         frame.groupBy(*key).count().where("count > 1").groupBy(*day).agg(F.sum(F.col("count") - 1).alias("n"))

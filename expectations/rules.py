@@ -23,6 +23,10 @@ class NotNull:
         return (self.column,)
 
     @property
+    def sql(self) -> str:
+        return f"`{self.column}` IS NOT NULL"
+
+    @property
     def expected(self) -> str:
         return f"{self.column} not null"
 
@@ -46,6 +50,13 @@ class Between:
         return (self.column,)
 
     @property
+    def sql(self) -> str:
+        ends = ((">=", self.low), ("<=", self.high))
+        return " AND ".join(
+            f"`{self.column}` {sign} {float(end)!r}D" for sign, end in ends if end is not None
+        )
+
+    @property
     def expected(self) -> str:
         low = "" if self.low is None else f"{self.low:.15g} <= "
         high = "" if self.high is None else f" <= {self.high:.15g}"
@@ -67,6 +78,10 @@ class InSet:
     @property
     def columns(self) -> tuple[str, ...]:
         return (self.column,)
+
+    @property
+    def sql(self) -> str:
+        return f"{self.column} IN ({', '.join(map(quoted, self.values))})"
 
     @property
     def expected(self) -> str:
@@ -93,6 +108,60 @@ class Holds:
     @property
     def expected(self) -> str:
         return self.conditions[0][1] if len(self.conditions) == 1 else f"{self.name} for each of its columns"
+
+
+@dataclass(frozen=True)
+class Every:
+    """Each of the simple rules holds, under one name: the same of many columns."""
+
+    name: str
+    rules: tuple[NotNull | Between, ...]
+    severity: Severity = "critical"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(rule.column for rule in self.rules)
+
+    @property
+    def conditions(self) -> tuple[tuple[str, str], ...]:
+        return tuple((rule.column, rule.sql) for rule in self.rules)
+
+    @property
+    def sql(self) -> str:
+        return " AND ".join(f"({condition})" for _, condition in self.conditions)
+
+    @property
+    def expected(self) -> str:
+        return f"{self.name} for each of its columns"
+
+
+@dataclass(frozen=True)
+class NotAfter:
+    """Of two columns the one is at most the other; null passes."""
+
+    column: str
+    other: str
+    severity: Severity = "critical"
+
+    @property
+    def name(self) -> str:
+        return f"{self.column}_not_after_{self.other}"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column, self.other)
+
+    @property
+    def conditions(self) -> tuple[tuple[str, str], ...]:
+        return ((self.column, self.sql),)
+
+    @property
+    def sql(self) -> str:
+        return f"{self.column} <= {self.other}"
+
+    @property
+    def expected(self) -> str:
+        return self.sql
 
 
 @dataclass(frozen=True)
@@ -145,22 +214,26 @@ class RowsUsual:
 
 @dataclass(frozen=True)
 class MostRows:
-    """A condition in SQL is true in at least `low` of a day's rows; passes where there are fewer than `rows` of them.
+    """A condition is true in at least `low` of a day's rows; passes where there are fewer than `rows` of them.
 
     A rule about days, because a share over many days can hide a bad one.
     """
 
     name: str
-    sql: str
-    column: str
+    condition: NotNull | NotAfter
     low: float
     severity: Severity = "warning"
     high: float | None = None
     rows: int = 1
 
     @property
+    def column(self) -> str:
+        return self.condition.column
+
+    @property
     def expected(self) -> str:
-        return f"{self.sql} in {'some' if self.low < 0.01 else f'at least {self.low:.0%}'} of the rows"
+        share = "some" if self.low < 0.01 else f"at least {self.low:.0%}"
+        return f"{self.condition.sql.replace('`', '')} in {share} of the rows"
 
 
 @dataclass(frozen=True)
@@ -242,7 +315,9 @@ class ShareOf:
     severity: Severity = "warning"
 
 
-RowRule = NotNull | Between | InSet | Holds
+# Checked as a condition in SQL.
+Condition = Holds | Every | NotAfter
+RowRule = NotNull | Between | InSet | Condition
 DayRule = (
     SchemaDeclared
     | KeyUnique
@@ -262,7 +337,9 @@ Rule = RowRule | DayRule
 class Suite:
     """A table's rules. `columns` are the declared types by name; `remedy` says what to do, and may hold {day}.
 
-    `day_column` splits the table into days; None for a snapshot that is replaced whole.
+    `day_column` splits the table into days; None for a snapshot that is replaced whole. An audit's run id names what
+    it saw: each row, or with `named_by_statistics` what Delta's statistics say of the rows, where they are too many to
+    be read for that.
     """
 
     table: str
@@ -272,6 +349,7 @@ class Suite:
     day_rules: tuple[DayRule, ...]
     row_rules: tuple[RowRule, ...]
     remedy: str
+    named_by_statistics: bool = False
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -289,3 +367,9 @@ class Suite:
         """Changes with any rule; equal for equal suites, in every process."""
         definition = repr((self.table, sorted(self.columns.items()), self.key, self.rules))
         return hashlib.sha256(definition.encode()).hexdigest()[:16]
+
+
+def quoted(value: str) -> str:
+    """A text as it stands in SQL."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -9,11 +9,9 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from expectations.rules import SharesUsual
+from expectations.sample import UNIT
 from expectations.usual import Shares
 
-UNIT = "profile_id"
-# Shares need no more: drawn apart, 200,000 rows tell a share to a permille.
-ROWS_LOOKED_AT = 200_000
 # A level has moved if it gained or lost a tenth of all rows, or a small one halved or doubled; and not by chance.
 LARGE_MOVE, SMALL_LEVEL, FACTOR, STANDARD_ERRORS = 0.1, 0.02, 2.0, 5.0
 # More levels than can have SMALL_LEVEL of the rows each.
@@ -49,16 +47,14 @@ class Move:
 
 
 def day_shares(
-    frame: DataFrame, day: Column, rules: Sequence[SharesUsual], heavy: int | None, most_rows: int
+    rows: DataFrame, day: Column, rules: Sequence[SharesUsual], heavy: int | None
 ) -> dict[date, DayShares]:
-    """One Spark job over a sample of profiles, the same every day: about ROWS_LOOKED_AT rows of a day of `most_rows`.
+    """One Spark job over all rows of the profiles that are looked at.
 
     Only columns that the rules name are read, and no value leaves Spark but the levels' own.
     """
-    parts = math.ceil(most_rows / ROWS_LOOKED_AT) or 1
-    sampled = frame.where(F.pmod(F.xxhash64(UNIT), F.lit(parts)) == 0) if parts > 1 else frame
     labels = [_labelled(rule.label, F.expr(rule.sql)) for rule in rules]
-    spread = sampled.select(day.alias("day"), UNIT, F.inline(F.array(*labels, _labelled(_WHOLE, F.lit("")))))
+    spread = rows.select(day.alias("day"), UNIT, F.inline(F.array(*labels, _labelled(_WHOLE, F.lit("")))))
     of_unit = spread.groupBy("day", "label", "level", UNIT).agg(F.count(F.lit(1)).alias("n"))
     of_level = of_unit.groupBy("day", "label", "level").agg(
         F.sum("n").alias("n"),

@@ -4,17 +4,20 @@ Critical rules guard what downstream steps rely on; a warning is recorded and re
 constraints are here too where a broken constraint would mean that somebody altered the table.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 
 from expectations.rules import (
     Between,
     DayRule,
+    Every,
     FewFromHeavy,
     Fresh,
     Holds,
     InSet,
     KeyUnique,
     MostRows,
+    NotAfter,
     NotNull,
     Reconciled,
     RowRule,
@@ -25,12 +28,12 @@ from expectations.rules import (
     ShareOf,
     SharesUsual,
     Suite,
+    quoted,
 )
 
 Arms = Mapping[str, Sequence[str]]
 
 DAY_MS = 24 * 60 * 60 * 1000
-LARGEST_DOUBLE = "1.7976931348623157e308D"
 # What is usual is of the same weekday, so that half of it more or less is no weekend. Enrolment fades as the pool of
 # unexposed profiles empties. A snapshot gains a few profiles a day and never loses many.
 STEADY, FADING, GROWING, SNAPSHOT = (0.67, 1.5), (0.2, 5.0), (0.5, None), (0.9, 1.5)
@@ -50,12 +53,9 @@ def events_suite(
         (
             *_day_rules(STEADY),
             *_mostly_known("device", "region"),
-            *(
-                MostRows(f"{name}_given", f"{name} IS NOT NULL", name, 1e-9, "critical", rows=200)
-                for name in mapped
-            ),
+            *(MostRows(f"{name}_given", NotNull(name), 1e-9, "critical", rows=200) for name in mapped),
             # More that comes later means that a day's first numbers were short by it.
-            MostRows("arrives_on_its_day", "ingest_day <= day", "ingest_day", 0.95),
+            MostRows("arrives_on_its_day", NotAfter("ingest_day", "day"), 0.95),
             Fresh("event_ts", 2, rows=2_000),
             *(SharesUsual(name, name, name) for name in ("device", "region", "event_type")),
             SharesUsual("hour", "hour(event_ts)", "event_ts"),
@@ -70,6 +70,7 @@ def events_suite(
             *(Between(name, None, DAY_MS, "warning") for name in durations),
         ),
         "correct the landing files or conf/sources.yml, then run ingest_events again for the days that brought {day}",
+        named_by_statistics=True,
     )
 
 
@@ -83,14 +84,10 @@ def profiles_suite(columns: Mapping[str, str], key: Sequence[str]) -> Suite:
         (*_day_rules(SNAPSHOT), *_mostly_known("signup_day"), Fresh("snapshot_day", 48)),
         (
             *_known("profile_id", "household_id"),
-            Holds(
-                "signup_day_not_after_snapshot",
-                (("signup_day", "signup_day <= snapshot_day"),),
-                ("signup_day", "snapshot_day"),
-                "warning",
-            ),
+            NotAfter("signup_day", "snapshot_day", "warning"),
         ),
         "correct the snapshot or conf/sources.yml, then run ingest_profiles --day {day} again",
+        named_by_statistics=True,
     )
 
 
@@ -213,11 +210,11 @@ def estimates_suite(
             *_arm_rules(arms),
             InSet("role", ("primary", "secondary", "guardrail")),
             InSet("status", tuple(statuses)),
-            _each("numbers_finite", numbers, "abs({0}) <= " + LARGEST_DOUBLE),
+            _finite("numbers_finite", numbers),
             _each(
                 "ok_has_numbers", ("control_mean", "arm_mean", "effect"), "status <> 'ok' OR {0} IS NOT NULL"
             ),
-            _each("counts_not_negative", counts, "{0} >= 0"),
+            Every("counts_not_negative", tuple(Between(name, 0, None) for name in counts)),
             Between("std_error", 0, None),
             Between("p_value", 0, 1),
             Between("adjusted_p_value", 0, 1),
@@ -236,12 +233,12 @@ def _known(*columns: str) -> tuple[NotNull, ...]:
 
 
 def _mostly_known(*columns: str) -> tuple[MostRows, ...]:
-    return tuple(MostRows(f"{name}_mostly_known", f"{name} IS NOT NULL", name, 0.9) for name in columns)
+    return tuple(MostRows(f"{name}_mostly_known", NotNull(name), 0.9) for name in columns)
 
 
 def _arm_rules(arms: Arms) -> tuple[RowRule, ...]:
     """Every arm is one of its experiment's; a row of an experiment that nobody declared is a warning."""
-    cases = " ".join(f"WHEN {_quoted(name)} THEN arm IN ({_listed(values)})" for name, values in arms.items())
+    cases = " ".join(f"WHEN {quoted(name)} THEN arm IN ({_listed(values)})" for name, values in arms.items())
     if not cases:
         return ()
     condition = f"CASE experiment_id {cases} END"
@@ -260,22 +257,29 @@ def _measure_rules(
     """
     histograms = [name for name in measures if columns[name].startswith("ARRAY")]
     numbers = [name for name in measures if name not in histograms]
-    rules = []
+    rules = list[RowRule]()
     if numbers:
-        rules.append(_each("measures_finite", numbers, "abs({0}) <= " + LARGEST_DOUBLE))
-        rules.append(_each("measures_not_negative", numbers, "{0} >= 0", "warning"))
+        rules.append(_finite("measures_finite", numbers))
+        at_least_0 = tuple(Between(name, 0, None) for name in numbers)
+        rules.append(Every("measures_not_negative", at_least_0, "warning"))
     if histograms:
         rules.append(_each("histograms_counted", histograms, "NOT exists({0}, each -> each.events <= 0)"))
     if measures and not nullable:
-        rules.append(_each("measures_known", measures, "{0} IS NOT NULL", "warning"))
+        rules.append(Every("measures_known", _known(*measures), "warning"))
     return tuple(rules)
 
 
 def _each(name: str, columns: Sequence[str], condition: str, severity: Severity = "critical") -> Holds:
-    """The condition, with {0} for the column, for every column. NaN is above every number in Spark."""
+    """The condition, with {0} for the column, for every column."""
     conditions = tuple((column, condition.format(f"`{column}`")) for column in columns)
     read = (*columns, *(("status",) if "status" in condition else ()))
     return Holds(name, conditions, read, severity)
+
+
+def _finite(name: str, columns: Sequence[str]) -> Every:
+    """NaN is above every number in Spark."""
+    most = sys.float_info.max
+    return Every(name, tuple(Between(column, -most, most) for column in columns))
 
 
 def _interval(low: str, value: str, high: str) -> Holds:
@@ -284,9 +288,4 @@ def _interval(low: str, value: str, high: str) -> Holds:
 
 
 def _listed(values: Sequence[str]) -> str:
-    return ", ".join(_quoted(value) for value in values)
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    return ", ".join(map(quoted, values))

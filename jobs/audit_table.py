@@ -13,7 +13,6 @@ from importlib import import_module
 from threading import Thread
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from expectations.facts import DayFacts, day_facts
 from expectations.results import AuditResult, failure_line, failures
@@ -21,6 +20,7 @@ from expectations.rules import Suite
 from expectations.usual import Past, days_asked, pasts
 from jobs.arguments import WorkFailed, day_parser, days_of, run
 from jobs.audit_suites import AUDITED, floors_of, suite_of
+from jobs.file_statistics import known_of
 from jobs.reconciliation import below
 from jobs.session import spark_session
 from jobs.side_by_side import side_by_side
@@ -122,7 +122,8 @@ def _counted(
     full = floors_of(name, tables.project, audited)
     floors = {day: floor if day in was_due or not column else 0 for day, floor in full.items()}
     layer_below = below(tables, name, frame, audited)
-    facts = day_facts(frame, suite, audited, version, past, floors, layer_below)
+    known = known_of(tables.files(name), suite.day_column)
+    facts = day_facts(frame, suite, audited, version, past, floors, layer_below, known)
     return _Counted(suite, frame, facts, time.monotonic() - started)
 
 
@@ -140,9 +141,8 @@ def _earlier_audits(
     tables: Tables, names: Sequence[str], days: Sequence[date]
 ) -> dict[str, dict[date, Past]]:
     """What the last audits of the days before, and of these, saw: no earlier day's rows are read again."""
-    results = tables.read_days(RESULTS, days_asked(days)).where(F.col("table").isin(list(names)))
-    rows = results.select("table", "day", "expectation", "observed", "details").collect()
-    return pasts([row.asDict() for row in rows])
+    asked: Where = {"table": list(names), "day": days_asked(days)}
+    return pasts(tables.few_rows(RESULTS, asked, ["table", "day", "expectation", "observed", "details"]))
 
 
 def _record(tables: Tables, audited: Sequence[Audited]) -> None:

@@ -173,13 +173,11 @@ def remove_expired_files(tables: Tables, name: str) -> None:
 
 
 def _log_of(tables: Tables, name: str) -> LogReader:
-    """By delta-rs, which gives a table's files by partition and writes checkpoints; Spark's interface has neither."""
-    location = tables.project.tables
-    if location.root is None:
-        raise InputError(
-            f"tables.yml: tables in catalogue {location.namespace} cannot be maintained; give their root"
-        )
-    return LogReader(f"{location.root}/{name}")
+    found = tables.files(name)
+    if found is None:
+        namespace = tables.project.tables.namespace
+        raise InputError(f"tables.yml: tables in catalogue {namespace} cannot be maintained; give their root")
+    return found
 
 
 def _entries(tables: Tables, folder: str) -> DataFrame:

@@ -9,10 +9,12 @@ from pyspark.sql import functions as F
 
 from expectations.facts import Below
 from expectations.reconciliation import Compared
+from expectations.sample import sample_of
+from jobs.file_statistics import known_of
 from jobs.tables import Tables
 from metrics.configuration.catalogue import Metric
 from metrics.configuration.experiment import Experiment
-from metrics.rollup.exposures import first_exposures
+from metrics.rollup.exposures import exposed_on, first_exposures
 from metrics.rollup.totals import additive, event_totals, profile_totals
 
 Days = Sequence[date]
@@ -29,10 +31,17 @@ def below(tables: Tables, name: str, frame: DataFrame, days: Days) -> dict[date,
 
 
 def _profile_days(tables: Tables, frame: DataFrame, days: Days) -> dict[date, Below]:
-    """Plays in profile_days are the play events: so for every measure that adds up. One scan of the days' events."""
+    """Plays in profile_days are the play events: so for every measure that adds up. One scan of the days' events.
+
+    Of large days the events and the measures of the same sample of profiles.
+    """
     catalogue = tables.project.catalogue
-    totals = event_totals(tables.read_days("events", days), catalogue).withColumn("_here", F.lit(False))
-    ours = profile_totals(frame, catalogue).withColumn("_here", F.lit(True))
+    files = known_of(tables.files("events"), "day")
+    most = max(files.of_day("day", day).rows for day in days) if files else 0
+    below = sample_of(tables.read_days("events", days), most)
+    here = sample_of(frame, most)
+    totals = event_totals(below.rows, catalogue).withColumn("_here", F.lit(False))
+    ours = profile_totals(here.rows, catalogue).withColumn("_here", F.lit(True))
     found = {(row["day"], row["_here"]): row for row in totals.unionByName(ours).collect()}
 
     def total(day: date, here: bool, measure: str) -> float | None:
@@ -56,9 +65,9 @@ def _exposure_days(tables: Tables, frame: DataFrame, days: Days) -> dict[date, B
     """Only profiles first exposed on the day have a row, and nearly all do that were active on it."""
     project = tables.project
     exposures = tables.read("exposures").where(F.col("day") <= F.lit(max(days)))
-    first = first_exposures(exposures, project.experiments).withColumnRenamed("exposure_day", "day")
+    first = exposed_on(exposures, project.experiments, days).withColumn("day", F.to_date("exposed_at"))
     key = ["day", "experiment_id", "profile_id"]
-    exposed = first.where(F.col("day").isin(list(days))).select(*key, F.lit(1).alias("exposed"))
+    exposed = first.select(*key, F.lit(1).alias("exposed"))
     active = tables.read_days("profile_days", days).select("day", "profile_id", F.lit(1).alias("active"))
     measured = frame.select(*key, F.lit(1).alias("measured"))
     joined = exposed.join(measured, key, how="full").join(active, ["day", "profile_id"], how="left")

@@ -14,6 +14,7 @@ from operator import and_
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from delta.exceptions import (
     ConcurrentAppendException,
     ConcurrentDeleteDeleteException,
@@ -25,6 +26,7 @@ from delta.exceptions import (
     ProtocolChangedException,
 )
 from delta.tables import DeltaTable
+from deltalake import DeltaTable as LogReader
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -154,6 +156,24 @@ class Tables:
             if len(commits) < looked_at:
                 return -1, {}
             looked_at *= 10
+
+    def files(self, name: str) -> LogReader | None:
+        """A table's files and what its log says of them, by delta-rs; None where its folder is not known.
+
+        Spark's interface gives neither a table's files by partition nor their statistics.
+        """
+        root = self.project.tables.root
+        return LogReader(f"{root}/{name}") if root else None
+
+    def few_rows(self, name: str, where: Where, columns: Sequence[str]) -> list[dict[str, Any]]:
+        """Some columns of the rows with the given values, of a small table: by delta-rs, without a Spark job."""
+        files = self.files(name)
+        if files is None:
+            conditions = [F.col(column).isin(list(values)) for column, values in where.items()]
+            found = self.read(name).where(reduce(and_, conditions)).select(*columns)
+            return [row.asDict() for row in found.collect()]
+        conditions = [pc.field(column).isin(list(values)) for column, values in where.items()]
+        return files.to_pyarrow_dataset().to_table(list(columns), filter=reduce(and_, conditions)).to_pylist()
 
     def delete(self, name: str, condition: str) -> None:
         DeltaTable.forName(self.spark, self.project.tables.identifier(name)).delete(condition)

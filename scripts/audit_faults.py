@@ -1,14 +1,16 @@
 """Faults that audits must find: rows of a table changed, landing files lost, a simulator that misbehaves."""
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+from deltalake import DeltaTable as LogReader
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.audit_suites import suite_of
 from jobs.tables import Tables
 from metrics.simulation.settings import Faults
 
@@ -36,16 +38,30 @@ class LandingFault:
 
 @dataclass(frozen=True)
 class Altered(Tables):
-    """The tables, one of them read as if a fault had happened: nothing is written but the audits' results."""
+    """The tables, one of them read from `folder` as if a fault had happened; nothing else is written."""
 
     fault: TableFault
+    folder: Path
+
+    def write(self, days: Sequence[date]) -> None:
+        """The faulty rows of these days as a table of its own, without the constraints that would refuse some."""
+        table = self.declared[self.fault.table]
+        rows = super().read(table.name)
+        column = suite_of(table.name, self.project).day_column
+        of_days = rows.where(F.col(column).isin(list(days))) if column else rows
+        writer = self.fault.change(of_days).write.format("delta").mode("overwrite")
+        writer.option("overwriteSchema", True).partitionBy(*table.partitioned_by).save(str(self.folder))
 
     def read(self, name: str) -> DataFrame:
-        frame = super().read(name)
-        return self.fault.change(frame) if name == self.fault.table else frame
+        if name == self.fault.table:
+            return self.spark.read.format("delta").load(str(self.folder))
+        return super().read(name)
+
+    def files(self, name: str) -> LogReader | None:
+        return LogReader(str(self.folder)) if name == self.fault.table else super().files(name)
 
     def in_own_session(self) -> "Altered":
-        return Altered(self.spark.newSession(), self.project, self.fault)
+        return replace(self, spark=self.spark.newSession())
 
 
 def _where(condition: str) -> Change:
@@ -118,7 +134,7 @@ PROFILES = _of(
     ("sign-up unknown for a fifth", "signup_day_mostly_known", _set("signup_day", "NULL", 0.2)),
     (
         "sign-up after the snapshot",
-        "signup_day_not_after_snapshot",
+        "signup_day_not_after_snapshot_day",
         _set("signup_day", "date_add(snapshot_day, 1)", 0.01),
     ),
 )

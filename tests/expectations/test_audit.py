@@ -145,7 +145,7 @@ def test_profiles_are_one_snapshot(spark: SparkSession) -> None:
     assert {name for _, name in failed(audited(bad, profiles_suite()))} == {
         "key_unique",
         "household_id_not_null",
-        "signup_day_not_after_snapshot",
+        "signup_day_not_after_snapshot_day",
     }
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from expectations.suites import LARGEST_DOUBLE
 from jobs import audit_table
 from jobs.audit_suites import AUDITED, floors_of, suite_of
 from jobs.audit_table import RESULTS, AuditFailed, audit_days, audit_tables
@@ -162,11 +161,3 @@ def test_exposures_are_due_only_while_an_experiment_enrols() -> None:
     days: Sequence[date] = [first - timedelta(days=1), first, last, last + timedelta(days=1)]
     assert list(floors_of("exposures", project, days).values()) == [0, 1, 1, 0]
     assert list(floors_of("events", project, days).values()) == [1, 1, 1, 1]
-
-
-def test_the_largest_double_is_finite_in_sql_and_what_exceeds_it_is_not(spark: SparkSession) -> None:
-    row = spark.sql(
-        f"SELECT abs(-{LARGEST_DOUBLE}) <= {LARGEST_DOUBLE}, abs(DOUBLE('-Infinity')) <= {LARGEST_DOUBLE}, "
-        f"abs(DOUBLE('NaN')) <= {LARGEST_DOUBLE}"
-    ).collect()[0]
-    assert tuple(row) == (True, False, False)

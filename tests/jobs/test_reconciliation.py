@@ -77,6 +77,28 @@ def test_plays_in_profile_days_are_the_play_events_of_the_day(tables: Tables) ->
     )
 
 
+def test_of_a_large_day_the_same_profiles_are_looked_at_in_both_layers(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("expectations.sample.ROWS_LOOKED_AT", 20)
+    of_row = {"household_id": 1, "source_file": "f", "row": 1, "event_type": "play_start", "ingest_day": DAY}
+    events = [
+        {**of_row, "event_id": f"e{n}", "profile_id": n, "event_ts": at_noon(DAY), "day": DAY}
+        for n in range(80)
+    ]
+    fill(tables, "events", "ingest_day", *events)
+    nothing = dict.fromkeys(tables.project.catalogue.measures, 0.0)
+    plays = [
+        {**nothing, "day": DAY, "profile_id": n, "household_id": 1, "play_starts": 1.0} for n in range(80)
+    ]
+    fill(tables, "profile_days", "day", *plays)
+    rows = tables.read("profile_days")
+    assert words(below(tables, "profile_days", rows, [DAY]), "measures_reconciled") is None
+    said = words(below(tables, "profile_days", rows.where("false"), [DAY]), "measures_reconciled") or ""
+    assert said.startswith("play_starts: 0, below ")
+    assert 5 < int(said.rpartition(" ")[2]) < 40
+
+
 def test_windows_hold_the_first_exposures_of_one_arm_and_estimates_the_windows(tables: Tables) -> None:
     twice = [exposure(5, "control", 2), exposure(5, "treatment", 3)]
     days = [exposure(profile, arm, day) for profile, (arm, day) in EXPOSED.items()]
