@@ -78,6 +78,7 @@ def _identified(
             quality_run_id=quality_run,
             audited_inputs=inputs,
             spec_hash=experiment.spec_hash,
+            metric_version=tables.project.catalogue.version(row.metric),
             input_version=analysis.input_version,
             code_version=code_version(),
             computed_at=computed_at,

@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import date
 
 from jobs.application import day_job
 from jobs.arguments import Days
@@ -26,7 +27,12 @@ def run_experiments(tables: Tables, days: Days) -> None:
     stale = stale_days(tables)
     if stale:
         log.info("estimated again, as their data changed: %s", ", ".join(map(str, stale)))
-    due = [day for day in sorted({*days.all, *stale}) if running(tables, day)]
+    run_analyses(tables, [*days.all, *stale])
+
+
+def run_analyses(tables: Tables, days: Iterable[date]) -> None:
+    """All steps for these analysis days, in order."""
+    due = [day for day in sorted(set(days)) if running(tables, day)]
     if due:
         import_expectations()
     for day in due:

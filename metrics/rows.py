@@ -59,6 +59,7 @@ class Estimate:
     quality_run_id: str | None = None
     audited_inputs: str | None = None
     spec_hash: str | None = None
+    metric_version: str | None = None
     input_version: str | None = None
     code_version: str | None = None
     computed_at: datetime | None = None

@@ -50,8 +50,8 @@ PROFILE_COLUMNS = _columns("""
     profile_id BIGINT, household_id BIGINT, signup_day DATE, region STRING, device STRING, plan STRING
 """)
 _RUN_IDENTITY = _columns("""
-    quality_run_id STRING, audited_inputs STRING, spec_hash STRING, input_version STRING, code_version STRING,
-    computed_at TIMESTAMP
+    quality_run_id STRING, audited_inputs STRING, spec_hash STRING, metric_version STRING, input_version STRING,
+    code_version STRING, computed_at TIMESTAMP
 """)
 
 

@@ -1,7 +1,8 @@
 """The metric catalogue: conf/metrics.yml as frozen objects (DESIGN §5). Adding a metric touches no code."""
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ RESERVED = {
     *("day", "experiment_id", "epoch", "analysis_day", "profile_id", "household_id", "arm", "stratum"),
     *("tenure_band", "device", "region", "exposed_at", "exposure_day", "tenure_days", "n_arms"),
 }
+# What a metric's numbers follow from, beside its measures; not its owner, its unit or what is said of it.
+_DEFINING = ("kind", "numerator", "denominator", "window", "winsorize", "day", "quantile", "of_events")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 
 
@@ -93,6 +96,17 @@ class Catalogue:
     @property
     def numbers(self) -> tuple[str, ...]:
         return tuple(name for name, measure in self.measures.items() if measure.kind != "histogram")
+
+    def of_measures(self, names: Collection[str]) -> "Catalogue":
+        """These measures alone, and no metric."""
+        return Catalogue({name: self.measures[name] for name in self.measures if name in names}, {})
+
+    def version(self, metric: str) -> str:
+        """Changes with whatever the metric's numbers follow from: its own definition and that of its measures."""
+        definition = self.metrics[metric]
+        own = {name: getattr(definition, name) for name in _DEFINING}
+        measures = [(name, self.measures[name].sql, self.measures[name].kind) for name in definition.measures]
+        return hashlib.sha256(repr((own, measures)).encode()).hexdigest()[:16]
 
 
 def _histograms(measures: Mapping[str, Measure]) -> tuple[str, ...]:

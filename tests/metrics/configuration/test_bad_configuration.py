@@ -83,6 +83,7 @@ _OPTIONS = {
     "create_tables": (),
     "simulate_service": ("--from", "2026-02-16"),
     "audit_table": (*_DAY, "--table", "events"),
+    "restate_metric": (*_DAY, "--metric", "play_starts_7d", "--reason", "test"),
     "monitor_hour": ("--hour", "2026-03-15T13"),
 }
 
