@@ -13,7 +13,7 @@ STATISTICS = [
     "PyYAML>=6.0.2,<7",
     "sqlglot>=30.30,<31",
 ]
-SPARK = ["pyspark==4.2.0", "delta-spark==4.4.0", "great-expectations==1.24.1"]
+SPARK = ["pyspark==4.2.0", "delta-spark==4.4.0", "deltalake>=1.2,<2", "great-expectations==1.24.1"]
 READOUT = ["deltalake>=1.2,<2", "Jinja2>=3.1,<4", "matplotlib>=3.9,<4", "mlflow>=3.1,<4"]
 AIRFLOW = [
     "apache-airflow==3.3.2",
@@ -21,6 +21,8 @@ AIRFLOW = [
     "apache-airflow-providers-standard>=1.0",
     "pyspark-client==4.2.0",
 ]
+# Not in the lock: off by default (README, "Lineage").
+LINEAGE = ["apache-airflow-providers-openlineage>=2.20,<3"]
 DEV = [
     "chispa>=0.11",
     "hypothesis>=6.100",
@@ -50,6 +52,7 @@ setup(
         "spark": SPARK,
         "readout": READOUT,
         "airflow": AIRFLOW,
+        "lineage": LINEAGE,
         "dev": SPARK + READOUT + AIRFLOW + DEV,
     },
     entry_points={"console_scripts": ["watchlift=jobs.cli:main"]},
