@@ -26,7 +26,10 @@ def changed(tables: Tables, folder: Path) -> Tables:
     shutil.copytree(CONF, folder / "conf")
     catalogue = folder / "conf" / "metrics.yml"
     text = catalogue.read_text(encoding="utf-8")
-    old, new = "count_if(event_type = 'play_failure')", "count_if(event_type = 'play_failure' AND device <> 'tv')"
+    old, new = (
+        "count_if(event_type = 'play_failure')",
+        "count_if(event_type = 'play_failure' AND device <> 'tv')",
+    )
     assert old in text
     catalogue.write_text(text.replace(old, new), encoding="utf-8")
     shutil.copytree(tables.project.data_dir / "tables", folder / "data" / "tables")
