@@ -15,7 +15,8 @@ running experiment's arms with their planned shares (table `srm_checks`), and bl
 (`enrollment_status`, which the assignment service reads). A slice without a row there is open.
 
 **`ALERT …` in its log**: a slice is blocked. `watchlift srm EXPERIMENT` shows hour by hour what was known, which slice,
-since when and how many profiles were exposed by then. It stays blocked, also if later hours fit.
+since when and how many profiles were exposed by then. It stays blocked, also if later hours fit, until the cause is
+mended and `watchlift restart EXPERIMENT --valid-from DAY --reason …` opens a new epoch.
 
 **When `monitor_exposures` fails**: clear it, or leave it to the next hour, which merges what is left of the day (the
 first hour of a day also that of the day before); the daily run does, too. It takes the slot of the daily ingestion

@@ -33,11 +33,15 @@ def expected_words(project: Project) -> dict[str, dict[str, str]]:
     }
 
 
-def floors_of(name: str, project: Project, days: Sequence[date]) -> dict[date, int]:
-    """The fewest rows that a day of the table may have (`min_daily_rows` of its sources)."""
+def floors_of(
+    name: str, project: Project, days: Sequence[date], enrolments: Sequence[tuple[date, date]]
+) -> dict[date, int]:
+    """The fewest rows that a day of the table may have (`min_daily_rows` of its sources).
+
+    `enrolments`: their first and last days; on others no exposures are due.
+    """
     sources = project.sources
     if name in ("exposures", "exposure_day_measures"):
-        enrolments = [(each.start, each.last_enrollment_day) for each in project.experiments]
         return enrolment_floors(days, enrolments, _rows_due(name, "exposures", sources.exposures))
     if name == "profiles":
         return dict.fromkeys(days, _rows_due(name, "profiles", sources.profiles))

@@ -20,6 +20,7 @@ from expectations.rules import Suite
 from expectations.usual import Past, days_asked, pasts
 from jobs.arguments import WorkFailed, day_parser, days_of, run
 from jobs.audit_suites import AUDITED, floors_of, suite_of
+from jobs.epochs import enrolments
 from jobs.file_statistics import known_of
 from jobs.reconciliation import below
 from jobs.session import spark_session
@@ -119,7 +120,7 @@ def _counted(
     version = checksum([each for each in suite.columns_read if each in frame.columns])
     # A day on which rows were due once stays such a day, whatever touches it later.
     was_due = {*due, *(day for day, seen in past.items() if seen.floor > 0)}
-    full = floors_of(name, tables.project, audited)
+    full = floors_of(name, tables.project, audited, enrolments(tables))
     floors = {day: floor if day in was_due or not column else 0 for day, floor in full.items()}
     layer_below = below(tables, name, frame, audited)
     known = known_of(tables.files(name), suite.day_column)

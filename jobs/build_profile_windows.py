@@ -1,6 +1,5 @@
 """Build each running experiment's profile windows as of an analysis day."""
 
-import logging
 import sys
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -9,6 +8,7 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
+from jobs.epochs import running
 from jobs.event_commits import noted
 from jobs.restatement import audited_inputs
 from jobs.tables import Tables
@@ -17,7 +17,6 @@ from metrics.errors import InputError
 from metrics.rollup.exposures import first_exposures
 from metrics.rollup.profile_windows import profile_windows
 
-log = logging.getLogger("watchlift.build_profile_windows")
 KEPT_ANALYSIS_DAYS = 7
 
 
@@ -54,27 +53,19 @@ def _require_days(tables: Tables, experiment: Experiment, analysis_day: date) ->
     """
     if all(source.min_daily_rows == 0 for source in tables.project.sources.events):
         return  # days without rows are normal
-    reach = F.col("day").between(F.lit(experiment.start), F.lit(analysis_day))
+    reach = F.col("day").between(F.lit(experiment.opens), F.lit(analysis_day))
     present = {
         row["day"] for row in tables.read("profile_days").where(reach).select("day").distinct().collect()
     }
-    came = F.col("ingest_day").between(F.lit(experiment.start), F.lit(analysis_day))
+    came = F.col("ingest_day").between(F.lit(experiment.opens), F.lit(analysis_day))
     loaded = tables.read("events").where(came).select("ingest_day").distinct().collect()
     present &= noted(tables).loaded.union(row["ingest_day"] for row in loaded)
-    missing = [day for day in Days(experiment.start, analysis_day).all if day not in present]
+    missing = [day for day in Days(experiment.opens, analysis_day).all if day not in present]
     if missing:
         raise InputError(
             f"experiment '{experiment.id}' on {analysis_day}: day {missing[0]} is not in profile_days "
             f"({len(missing)} missing); load it with run_day --day {missing[0]} first"
         )
-
-
-def running(tables: Tables, day: date) -> list[Experiment]:
-    """Experiments between their start and the day on which their last profile has matured."""
-    found = [e for e in tables.project.experiments if e.is_running(day, tables.project.catalogue)]
-    if not found:
-        log.info("no experiment runs on %s", day)
-    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from jobs.arguments import Parser, WorkFailed, parse_day, run
-from jobs.commands import analyze, data_docs, numbers, planning
+from jobs.commands import analyze, data_docs, numbers, planning, restart
 from jobs.commands.common import add_command, print_answer, print_json, print_text
 from metrics.errors import ConfigurationError, InputError
 
@@ -60,10 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     salt = bucket.add_mutually_exclusive_group(required=True)
     salt.add_argument("--salt", help="salt of a layer or of arms; the arm is then not known")
     salt.add_argument("--experiment", help="experiment whose arms to give")
+    bucket.add_argument("--epoch", type=_epoch, help="of the experiment (default: since its last restart)")
     bucket.add_argument("ids", nargs="+", type=_unit_id, metavar="ID")
 
     analyze.add_commands(commands)
     data_docs.add_commands(commands)
+    restart.add_commands(commands)
     planning.add_commands(commands)
     numbers.add_commands(commands)
     return parser
@@ -111,14 +113,20 @@ def _validate(arguments: argparse.Namespace) -> None:
 
 
 def _bucket(arguments: argparse.Namespace) -> None:
+    from jobs.delta_reader import restarts_of
     from metrics.bucketing import arm_of, arm_salt, bucket
     from metrics.configuration.project import load_project
 
-    shares = None
+    shares, salt = None, arguments.salt
+    if arguments.epoch is not None and not arguments.experiment:
+        raise InputError("--epoch is of an --experiment; give that, or the --salt alone")
     if arguments.experiment:
-        experiment = load_project(arguments.conf_dir, arguments.data_dir).experiment(arguments.experiment)
-        shares = experiment.arms
-    salt = arm_salt(arguments.experiment) if arguments.experiment else arguments.salt
+        project = load_project(arguments.conf_dir, arguments.data_dir)
+        experiment = project.experiment(arguments.experiment)
+        shares, epoch = experiment.arms, arguments.epoch
+        if epoch is None:
+            epoch = restarts_of(project).epochs(experiment)[-1].epoch
+        salt = arm_salt(experiment.id, epoch)
     rows = []
     for unit_id in arguments.ids:
         number = bucket(salt, unit_id)
@@ -126,6 +134,12 @@ def _bucket(arguments: argparse.Namespace) -> None:
     print_answer(
         arguments, rows, "".join(f"{row['id']}\t{row['bucket']}\t{row['arm'] or '-'}\n" for row in rows)
     )
+
+
+def _epoch(text: str) -> int:
+    if not (text.isdecimal() and len(text) < 5):
+        raise argparse.ArgumentTypeError(f"epoch '{text}' is not one; 0 is before any restart")
+    return int(text)
 
 
 def _unit_id(text: str) -> int:

@@ -11,8 +11,8 @@ from typing import Any
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.build_profile_windows import running
 from jobs.delta_reader import readout_rows_of
+from jobs.epochs import running
 from jobs.monitor_srm import end_of
 from jobs.tables import Tables
 from metrics.configuration.experiment import Experiment

@@ -13,20 +13,27 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from jobs.arguments import WorkFailed
 from metrics.configuration.experiment import Experiment
 from metrics.configuration.project import Project, TableLocation
+from metrics.enrollment import RESTART, Restarts
 from metrics.errors import InputError
 from metrics.readout.build import readout_rows
 from metrics.readout.model import ReadoutRows
 
 
 def readout_rows_of(project: Project, experiment: Experiment, day: date) -> ReadoutRows:
-    """All that the readout of one experiment and day rests on; `estimates` is empty where there are none."""
+    """All that the readout of one experiment and day rests on; `estimates` is empty where there are none.
+
+    Numbers of an earlier epoch than the day's are none: the next run estimates the day again.
+    """
     at, key = project.tables, pc.field("experiment_id") == experiment.id
+    restarts = restarts_of(project)
+    experiment = restarts.as_of(experiment, day)
     of_day = key & (pc.field("analysis_day") == pc.scalar(day))
+    of_epoch = of_day & (pc.field("epoch") == pc.scalar(experiment.epoch))
     audited = (pc.field("day") >= pc.scalar(experiment.first_covariate_day)) & (
         pc.field("day") <= pc.scalar(day)
     )
     return readout_rows(
-        estimates=read_rows(at, "estimates", of_day),
+        estimates=read_rows(at, "estimates", of_epoch),
         srm_checks=read_rows(at, "srm_checks", key & (pc.field("window_kind") == "cumulative")),
         rollout_decisions=read_rows(at, "rollout_decisions", key),
         quality=read_rows(at, "data_quality_results", audited),
@@ -34,7 +41,12 @@ def readout_rows_of(project: Project, experiment: Experiment, day: date) -> Read
         population=count_rows(at, "profiles"),
         analysed=_counts_by(at, "profile_windows", of_day, "arm"),
         interactions=read_rows(at, "interactions", of_day),
+        restarts=restarts,
     )
+
+
+def restarts_of(project: Project) -> Restarts:
+    return Restarts.of(read_rows(project.tables, "enrollment_status", pc.field("slice") == RESTART))
 
 
 def analysis_days(project: Project, experiment_id: str) -> list[date]:

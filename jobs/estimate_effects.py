@@ -12,7 +12,8 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.build_profile_windows import KEPT_ANALYSIS_DAYS, running
+from jobs.build_profile_windows import KEPT_ANALYSIS_DAYS
+from jobs.epochs import running
 from jobs.monitor_srm import end_of
 from jobs.side_by_side import side_by_side
 from jobs.tables import Tables, Where, code_version
@@ -49,7 +50,7 @@ def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: da
     has_quantiles = any(metric.kind == "quantile" for metric in experiment.metrics(catalogue))
     replicates = REPLICATES if has_quantiles else 0
     analysis = estimate(
-        windows.drop("audited_inputs"), experiment, catalogue, analysis_day, replicates=replicates
+        windows.drop("audited_inputs"), experiment, catalogue, analysis_day, experiment.epoch, replicates
     )
     if sample_ratio_broken(tables, experiment, analysis_day):
         analysis = analysis.blocked()
@@ -88,8 +89,10 @@ def _identified(
 
 
 def sample_ratio_broken(tables: Tables, experiment: Experiment, day: date) -> bool:
-    checks = tables.read("srm_checks").where(F.col("experiment_id") == experiment.id)
-    status = tables.read("enrollment_status").where(F.col("experiment_id") == experiment.id)
+    """Whether a slice of the epoch had triggered, or was blocked, by the end of the day."""
+    of_epoch = (F.col("experiment_id") == experiment.id) & (F.col("epoch") == experiment.epoch)
+    checks = tables.read("srm_checks").where(of_epoch)
+    status = tables.read("enrollment_status").where(of_epoch)
     end = F.lit(end_of(day))
     triggered = checks.where(F.col("triggered") & (F.col("window_end") <= end)).select("experiment_id")
     blocked = status.where((F.col("status") == BLOCKED) & (F.col("since") <= end)).select("experiment_id")

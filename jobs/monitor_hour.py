@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from jobs.arguments import Days, job_parser, run
 from jobs.audit_landed import audit_landed
-from jobs.build_profile_windows import running
+from jobs.epochs import running
 from jobs.ingest_exposures import ingest_exposures
 from jobs.ingest_profiles import ingest_profiles
 from jobs.monitor_srm import check_sample_ratio

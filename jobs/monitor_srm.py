@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.build_profile_windows import running
+from jobs.epochs import running
 from jobs.tables import Tables, Where
 from metrics.configuration.experiment import Experiment
 from metrics.enrollment import blocked
@@ -34,7 +34,7 @@ def check_sample_ratio(tables: Tables, experiment: Experiment, window_end: datet
     """
     exposures = tables.read("exposures").where(F.col("day") <= F.lit(window_end.date()))
     exposed = first_exposures(exposures.where(F.col("exposed_at") < F.lit(window_end)), [experiment])
-    checks = srm_checks(exposed, experiment, window_end, (kind,))
+    checks = srm_checks(exposed, experiment, window_end, (kind,), experiment.epoch)
     rows = [{**asdict(check), "window_end_day": window_end.date()} for check in checks]
     # These windows alone: a day and the hours of the next share a partition, and may be written at once.
     where: Where = {

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from expectations.facts import Below
 from expectations.reconciliation import Compared
 from expectations.sample import sample_of
+from jobs.epochs import running, running_on_any
 from jobs.file_statistics import known_of
 from jobs.tables import Tables
 from metrics.configuration.catalogue import Metric
@@ -63,9 +64,10 @@ def _profile_days(tables: Tables, frame: DataFrame, days: Days) -> dict[date, Be
 
 def _exposure_days(tables: Tables, frame: DataFrame, days: Days) -> dict[date, Below]:
     """Only profiles first exposed on the day have a row, and nearly all do that were active on it."""
-    project = tables.project
     exposures = tables.read("exposures").where(F.col("day") <= F.lit(max(days)))
-    first = exposed_on(exposures, project.experiments, days).withColumn("day", F.to_date("exposed_at"))
+    first = exposed_on(exposures, running_on_any(tables, days), days).withColumn(
+        "day", F.to_date("exposed_at")
+    )
     key = ["day", "experiment_id", "profile_id"]
     exposed = first.select(*key, F.lit(1).alias("exposed"))
     active = tables.read_days("profile_days", days).select("day", "profile_id", F.lit(1).alias("active"))
@@ -93,8 +95,7 @@ def _profile_windows(tables: Tables, frame: DataFrame, days: Days) -> dict[date,
 
 
 def _windows_below(tables: Tables, windows: Mapping[tuple[date, Arm], Row], day: date) -> Below:
-    project = tables.project
-    experiments = [each for each in project.experiments if each.is_running(day, project.catalogue)]
+    catalogue, experiments = tables.project.catalogue, running(tables, day)
     exposures = tables.read("exposures").where(F.col("day") <= F.lit(day))
     first = first_exposures(exposures, experiments)
     counted = first.groupBy("experiment_id", "arm", "exposure_day", "n_arms").count().collect()
@@ -108,7 +109,7 @@ def _windows_below(tables: Tables, windows: Mapping[tuple[date, Arm], Row], day:
             profiles.append(Compared(what, here, _total(alone)))
             matured += [
                 Compared(f"{what} {metric.name}", _known(window, metric), _matured(alone, metric, day))
-                for metric in experiment.metrics(project.catalogue)
+                for metric in experiment.metrics(catalogue)
             ]
     return Below(
         {"profiles_reconciled": profiles, "matured_reconciled": matured},

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from jobs.arguments import day_parser, days_of, run
-from jobs.delta_reader import computed_on, readout_rows_of
+from jobs.delta_reader import computed_on, readout_rows_of, restarts_of
 from jobs.readout_files import readout_files, write_readout
 from jobs.tracking import log_readout
 from metrics.configuration.experiment import Experiment
@@ -24,7 +24,8 @@ def render_readouts(project: Project, day: date, asked: Sequence[str] | None = N
     Raises InputError where an experiment that was asked for, or that runs on the day, has no estimates.
     """
     experiments = [project.experiment(name) for name in asked] if asked else project.experiments
-    expected = [e for e in experiments if asked or e.is_running(day, project.catalogue)]
+    restarts = restarts_of(project)
+    expected = [e for e in experiments if asked or restarts.as_of(e, day).is_running(day, project.catalogue)]
     rendered = [experiment for experiment in experiments if render_readout(project, experiment, day)]
     missing = [experiment.id for experiment in expected if experiment not in rendered]
     if missing:

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from jobs.arguments import Days, day_parser, days_of, run
 from jobs.audit_table import audit_tables
+from jobs.epochs import running_on_any
 from jobs.event_commits import noted
 from jobs.restatement import stale_days
 from jobs.run_experiments import run_analyses
@@ -63,7 +64,7 @@ def _require_rolled_up(tables: Tables, days: Days) -> None:
 def _restate(tables: Tables, metric: Metric, days: Sequence[date]) -> None:
     changed = tables.project.catalogue.of_measures(metric.measures)
     events, exposures = tables.read_days("events", days), tables.read("exposures")
-    first = exposed_on(exposures, tables.project.experiments, days)
+    first = exposed_on(exposures, running_on_any(tables, days), days)
     rolled_up = (profile_days(events, changed), exposure_day_measures(events, first, changed))
     for name, fresh in reversed(list(zip(ROLLED_UP, rolled_up, strict=True))):
         before = tables.read_days(name, days)

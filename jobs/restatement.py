@@ -1,4 +1,4 @@
-"""Which analysis days rest on data that changed since: late rows, or a day that was loaded again."""
+"""Which analysis days rest on what changed since: late rows, a day that was loaded again, a restart."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from datetime import date
 from pyspark.sql import functions as F
 
 from jobs.audit_table import RESULTS
+from jobs.epochs import restarts_of
 from jobs.tables import Tables
 from metrics.configuration.experiment import Experiment
 
@@ -23,11 +24,14 @@ def audited_inputs(tables: Tables, experiment: Experiment, analysis_day: date) -
 
 
 def stale_days(tables: Tables) -> list[date]:
-    """Analysis days of which estimates are there, and rest on other rows than there are now."""
+    """Analysis days of which estimates are there, and rest on other rows than there are now, or on another epoch."""
     columns = ("experiment_id", "analysis_day", "audited_inputs")
     used = tables.read("estimates").select(*columns).distinct().collect()
     experiments = {experiment.id: experiment for experiment in tables.project.experiments}
-    known = [(experiments[row[0]], row[1], row[2]) for row in used if row[0] in experiments]
+    restarts = restarts_of(tables)
+    known = [
+        (restarts.as_of(experiments[row[0]], row[1]), row[1], row[2]) for row in used if row[0] in experiments
+    ]
     if not known:
         return []
     first = min(experiment.first_covariate_day for experiment, _, _ in known)
@@ -47,4 +51,5 @@ def _runs(tables: Tables, first: date, last: date) -> list[Run]:
 
 def _fingerprint(runs: Sequence[Run], experiment: Experiment, analysis_day: date) -> str:
     used = [run for run in runs if experiment.first_covariate_day <= run[0] <= analysis_day]
-    return hashlib.sha256(repr([tuple(map(str, run)) for run in used]).encode()).hexdigest()[:16]
+    epoch = str(experiment.epoch) if experiment.restart else ""
+    return hashlib.sha256((epoch + repr([tuple(map(str, run)) for run in used])).encode()).hexdigest()[:16]

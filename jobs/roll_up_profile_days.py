@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
+from jobs.epochs import running_on_any
 from jobs.tables import Note, Tables
 from metrics.rollup.exposures import exposed_on
 from metrics.rollup.profile_days import exposure_day_measures, profile_days
@@ -22,14 +23,14 @@ def roll_up_days(tables: Tables, days: Sequence[date], note: Note | None = None)
     """The same for any set of event days, whole: what an ingest touched may lie apart."""
     if not days:
         return
-    project = tables.project
+    catalogue = tables.project.catalogue
     exposures = tables.read("exposures").where(F.col("day") <= F.lit(max(days)))
-    first = exposed_on(exposures, project.experiments, days)
+    first = exposed_on(exposures, running_on_any(tables, days), days)
     events = tables.read_days("events", days)
-    from_exposures = exposure_day_measures(events, first, project.catalogue)
+    from_exposures = exposure_day_measures(events, first, catalogue)
     tables.replace("exposure_day_measures", from_exposures, {"day": days})
     # The last: windows ask it alone whether a day was rolled up.
-    tables.replace("profile_days", profile_days(events, project.catalogue), {"day": days}, note)
+    tables.replace("profile_days", profile_days(events, catalogue), {"day": days}, note)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

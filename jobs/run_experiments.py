@@ -8,8 +8,9 @@ from datetime import date
 from jobs.application import day_job
 from jobs.arguments import Days
 from jobs.audit_table import audit_days, import_expectations
-from jobs.build_profile_windows import build_profile_windows, running
+from jobs.build_profile_windows import build_profile_windows
 from jobs.decide_rollout import decide_rollout
+from jobs.epochs import running
 from jobs.estimate_effects import estimate_effects
 from jobs.monitor_srm import monitor_srm
 from jobs.restatement import stale_days

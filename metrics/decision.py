@@ -93,7 +93,7 @@ def _outcome(evidence: Evidence, stage: Stage) -> _Outcome:
 
 
 def _outcome_before_last_stage(evidence: Evidence, stage: Stage) -> _Outcome:
-    since, min_days = stage.since or evidence.experiment.start, evidence.experiment.min_days
+    since, min_days = stage.since or evidence.experiment.opens, evidence.experiment.min_days
     days = (evidence.analysis_day - since).days + 1
     if days < min_days:
         return _Outcome(

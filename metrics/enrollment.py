@@ -1,13 +1,18 @@
-"""Which slices of an experiment may still enrol: what a sample ratio mismatch blocks, and since when."""
+"""Which slices of an experiment may still enrol: what a sample ratio mismatch blocks, since when, and what restarts."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time
+from typing import Any
 
+from metrics.configuration.experiment import Experiment, Restart
 from metrics.rows import SrmCheck
 from metrics.statistics.layout import ALL
 
 BLOCKED = "blocked"
+OPEN = "open"
+# The slice of the row that begins an epoch; its slice_value is the first day.
+RESTART = "restart"
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,39 @@ class EnrollmentSlice:
 
 
 @dataclass(frozen=True)
+class Restarts:
+    """All restarts, ascending, by experiment id."""
+
+    by_experiment: Mapping[str, Sequence[Restart]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: Iterable[Mapping[str, Any]]) -> "Restarts":
+        """From rows of `enrollment_status` whose slice is RESTART."""
+        found: dict[str, list[Restart]] = {}
+        for row in sorted(rows, key=lambda row: (row["epoch"], row["slice_value"])):
+            restart = Restart(row["epoch"], date.fromisoformat(row["slice_value"]), row["reason"])
+            found.setdefault(row["experiment_id"], []).append(restart)
+        return cls(found)
+
+    def epochs(self, experiment: Experiment) -> list[Experiment]:
+        """The experiment in each of its epochs, the first as it was registered."""
+        known = self.by_experiment.get(experiment.id, ())
+        spans = zip((None, *known), (*known, None), strict=True)
+        return [replace(experiment, restart=begun, ended=ended) for begun, ended in spans]
+
+    def as_of(self, experiment: Experiment, day: date) -> Experiment:
+        """The experiment in the epoch that the day falls into; before its start in the first."""
+        return [epoch for epoch in self.epochs(experiment) if epoch.restart is None or epoch.opens <= day][-1]
+
+
+def row_of_restart(experiment_id: str, restart: Restart) -> EnrollmentSlice:
+    """`since` is the first moment of the epoch."""
+    first = datetime.combine(restart.valid_from, time(), UTC)
+    value = restart.valid_from.isoformat()
+    return EnrollmentSlice(experiment_id, restart.epoch, RESTART, value, OPEN, restart.reason, first)
+
+
+@dataclass(frozen=True)
 class Known:
     """What cumulative checks of one window end told: units exposed by then, and the check furthest from the plan."""
 
@@ -38,13 +76,11 @@ class Known:
 
 
 def known_at(checks: Iterable[SrmCheck]) -> dict[datetime, Known]:
-    """By window end, ascending; of the last epoch alone."""
+    """By window end, ascending. `checks`: of one epoch."""
     cumulative = [check for check in checks if check.window_kind == "cumulative"]
-    last = max((check.epoch for check in cumulative), default=0)
     ends: dict[datetime, list[SrmCheck]] = {}
     for check in sorted(cumulative, key=lambda check: check.window_end):
-        if check.epoch == last:
-            ends.setdefault(check.window_end, []).append(check)
+        ends.setdefault(check.window_end, []).append(check)
     return {end: _known(of_end) for end, of_end in ends.items()}
 
 

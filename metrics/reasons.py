@@ -37,6 +37,12 @@ def of_faults(evidence: Evidence) -> tuple[str, ...]:
         faults.append(
             f"The data failed a critical audit ({_some(audits)}). The results are not used; mend the data first."
         )
+    ended = evidence.experiment.ended
+    if ended:
+        faults.append(
+            f"Restarted on {ended.valid_from} as epoch {ended.epoch}: {wording.sentence(ended.reason)} These numbers "
+            "are of the epoch before, and decide nothing any more."
+        )
     return tuple(faults)
 
 

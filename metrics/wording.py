@@ -71,3 +71,8 @@ def days(n: int) -> str:
 def listing(words: Sequence[str]) -> str:
     """'a', 'a and b', 'a, b and c'."""
     return ", ".join(words[:-1]) + " and " + words[-1] if len(words) > 1 else "".join(words)
+
+
+def sentence(words: str) -> str:
+    """With a full stop, unless it has an end of its own."""
+    return words if words.endswith((".", "!", "?")) else f"{words}."

@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow.compute as pc
 
 from jobs.commands.common import print_answer, shown, table
-from jobs.delta_reader import read_rows
+from jobs.delta_reader import read_rows, restarts_of
+from metrics.configuration.experiment import Experiment
 from metrics.configuration.project import load_project
 from metrics.enrollment import BLOCKED, EnrollmentSlice, Known, known_at
 from metrics.errors import InputError
@@ -27,17 +28,38 @@ def print_timeline(arguments: argparse.Namespace) -> None:
         )
     checks = sorted((row_of(SrmCheck, row) for row in rows), key=_place)
     status = [row_of(EnrollmentSlice, row) for row in read_rows(project.tables, "enrollment_status", mine)]
-    last = max(check.epoch for check in checks)
-    current = [each for each in status if each.status == BLOCKED and each.epoch == last]
-    known, blocked = known_at(checks), sorted(current, key=_since)
+    epochs = restarts_of(project).epochs(experiment)
+    blocked = sorted((each for each in status if each.status == BLOCKED), key=_since)
     answer = {
         "timeline": [asdict(check) | {"window_end": check.window_end.isoformat()} for check in checks],
         "blocked": [asdict(each) | {"since": each.since.isoformat()} for each in blocked],
+        "restarts": [
+            asdict(each.restart) | {"valid_from": each.opens.isoformat()} for each in epochs if each.restart
+        ],
     }
-    print_answer(arguments, answer, _text(experiment.id, known, blocked))
+    print_answer(arguments, answer, "\n".join(_text(epoch, checks, blocked) for epoch in epochs))
 
 
-def _text(experiment_id: str, known: Mapping[datetime, Known], blocked: Sequence[EnrollmentSlice]) -> str:
+def _text(epoch: Experiment, checks: Sequence[SrmCheck], blocked: Sequence[EnrollmentSlice]) -> str:
+    """What was known in one epoch."""
+    known = known_at(check for check in checks if check.epoch == epoch.epoch)
+    text = f"{epoch.id}: the sample ratio as it was known\n"
+    if epoch.restart:
+        text = f"RESTARTED as epoch {epoch.epoch} from {epoch.opens}: {epoch.restart.reason}\n"
+    if not known:
+        return f"{text}Not checked yet.\n"
+    text += f"\n{_known_table(known)}\n"
+    here = [each for each in blocked if each.epoch == epoch.epoch]
+    if not here:
+        return f"{text}No slice is blocked.\n"
+    for each in here:
+        then = known.get(each.since)
+        by_then = f", {then.profiles:,} profiles exposed by then" if then else ""
+        text += f"BLOCKED {each.name} since {each.since:%Y-%m-%d %H:%M}{by_then}:\n  {each.reason}\n"
+    return text
+
+
+def _known_table(known: Mapping[datetime, Known]) -> str:
     header = ["until (UTC)", "profiles", "households", "log e", "limit", "over", "furthest slice"]
     rows = [
         [
@@ -51,14 +73,7 @@ def _text(experiment_id: str, known: Mapping[datetime, Known], blocked: Sequence
         ]
         for end, each in known.items()
     ]
-    text = f"{experiment_id}: the sample ratio as it was known\n\n{table(header, rows)}\n"
-    if not blocked:
-        return f"{text}No slice is blocked.\n"
-    for each in blocked:
-        then = known.get(each.since)
-        by_then = f", {then.profiles:,} profiles exposed by then" if then else ""
-        text += f"BLOCKED {each.name} since {each.since:%Y-%m-%d %H:%M}{by_then}:\n  {each.reason}\n"
-    return text
+    return table(header, rows)
 
 
 def _place(check: SrmCheck) -> tuple[Any, ...]:

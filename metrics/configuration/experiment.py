@@ -41,8 +41,21 @@ class Covariates:
 
 
 @dataclass(frozen=True)
+class Restart:
+    """A new epoch of an experiment whose validity had failed: enrolment anew from that day on, arms drawn anew."""
+
+    epoch: int
+    valid_from: date
+    reason: str
+
+
+@dataclass(frozen=True)
 class Experiment(Design):
-    """An experiment on profiles, decided before the start: enrolment, windows, rollout beside its design."""
+    """An experiment on profiles, decided before the start: enrolment, windows, rollout beside its design.
+
+    `restart`: the one that began the epoch that is meant, None in the first, which is epoch 0; `ended`: the one that
+    ended it, None in the last.
+    """
 
     owner: str
     hypothesis: str
@@ -56,14 +69,25 @@ class Experiment(Design):
     looks: str
     stages: tuple[float, ...]
     min_days: int
+    restart: Restart | None = None
+    ended: Restart | None = None
+
+    @property
+    def epoch(self) -> int:
+        return self.restart.epoch if self.restart else 0
+
+    @property
+    def opens(self) -> date:
+        """The first day of the epoch's enrolment; who was exposed before belongs to an earlier epoch."""
+        return self.restart.valid_from if self.restart else self.start
 
     @property
     def last_enrollment_day(self) -> date:
-        return self.start + timedelta(days=self.enrollment_days - 1)
+        return self.opens + timedelta(days=self.enrollment_days - 1)
 
     @property
     def first_covariate_day(self) -> date:
-        return self.start - timedelta(days=self.covariates.days if self.covariates else 0)
+        return self.opens - timedelta(days=self.covariates.days if self.covariates else 0)
 
     @property
     def standing_segments(self) -> tuple[str, ...]:

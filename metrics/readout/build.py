@@ -7,6 +7,7 @@ from typing import Any
 from metrics.configuration.catalogue import Catalogue
 from metrics.configuration.experiment import STANDING_SEGMENT, Experiment
 from metrics.decision import Decision, Stage, decide
+from metrics.enrollment import Restarts
 from metrics.errors import InputError
 from metrics.evidence import ALL, Evidence, decision_estimator, exposed_by_arm, gather, matured_profiles
 from metrics.readout.business import business_terms
@@ -35,6 +36,7 @@ def readout_rows(
     population: int | None = None,
     analysed: Mapping[str, int] | None = None,
     interactions: Iterable[Mapping[str, Any]] = (),
+    restarts: Restarts | None = None,
 ) -> ReadoutRows:
     """Rows as the tables and the truth file give them, typed; only the latest epoch counts."""
     typed = [row_of(Estimate, row) for row in estimates]
@@ -51,13 +53,15 @@ def readout_rows(
         population=population,
         analysed=analysed,
         interactions=tuple(test for test in tests if test.epoch == epoch),
+        restarts=restarts or Restarts(),
     )
 
 
 def build_readout(
     experiment: Experiment, catalogue: Catalogue, analysis_day: date, rows: ReadoutRows
 ) -> Readout:
-    """Raises InputError where the day has no estimates of the experiment."""
+    """In the epoch that the day falls into. Raises InputError where it has no estimates of the experiment."""
+    experiment = rows.restarts.as_of(experiment, analysis_day)
     if not rows.estimates:
         raise InputError(
             f"experiment '{experiment.id}' has no estimates for {analysis_day}; "
@@ -73,9 +77,10 @@ def build_readout(
         owner=experiment.owner,
         hypothesis=experiment.hypothesis,
         analysis_day=analysis_day,
-        start=experiment.start,
+        start=experiment.opens,
         last_enrollment_day=experiment.last_enrollment_day,
         epoch=rows.estimates[0].epoch,
+        restart=experiment.restart,
         control=experiment.control,
         arms=_arm_counts(experiment, primary, evidence.srm, rows.analysed),
         level=1 - experiment.alpha,

@@ -1,10 +1,12 @@
 """The readout of one experiment on one analysis day, as plain facts; terminal, page and JSON only lay it out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from metrics.configuration.experiment import Restart
 from metrics.decision import Decision
+from metrics.enrollment import Restarts
 from metrics.readout.business import BusinessTerm
 from metrics.readout.reading import Reading
 from metrics.rows import Estimate, InteractionRow, QualityResult, RolloutDecision, SrmCheck, Truth
@@ -26,6 +28,7 @@ class ReadoutRows:
     population: int | None = None
     analysed: Mapping[str, int] | None = None
     interactions: tuple[InteractionRow, ...] = ()
+    restarts: Restarts = field(default_factory=Restarts)
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,8 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Readout:
+    """`start` and `last_enrollment_day` are those of the epoch, which `restart` began; None in the first."""
+
     experiment_id: str
     owner: str
     hypothesis: str
@@ -105,6 +110,7 @@ class Readout:
     start: date
     last_enrollment_day: date
     epoch: int
+    restart: Restart | None
     control: str
     arms: tuple[ArmCounts, ...]
     level: float

@@ -36,6 +36,7 @@ def render_page(readout: Readout) -> str:
     return template.render(
         readout=readout,
         headline=phrases.headline(readout),
+        epoch_sentence=phrases.epoch_sentence(readout),
         business=_business(readout),
         main=_effects("Primary and secondary metrics", main),
         guardrails=_guardrails(readout),

@@ -27,6 +27,17 @@ def headline(readout: Readout) -> str:
     return action
 
 
+def epoch_sentence(readout: Readout) -> str:
+    """Which epoch it is; empty where there was no restart."""
+    begun = readout.restart
+    if begun is None:
+        return ""
+    left_out = "Profiles exposed before are left out."
+    return (
+        f"Epoch {begun.epoch}, restarted on {begun.valid_from}: {wording.sentence(begun.reason)} {left_out}"
+    )
+
+
 def srm_sentence(readout: Readout) -> str:
     srm = readout.srm
     if not srm.is_gate:

@@ -10,6 +10,7 @@ from metrics.readout.model import MetricReading, Readout
 from metrics.readout.phrases import (
     detectable,
     differences,
+    epoch_sentence,
     headline,
     observed,
     quality_sentence,
@@ -39,6 +40,8 @@ def _head(readout: Readout) -> Iterator[str]:
     yield from _wrap(f"{readout.experiment_id}: readout of {readout.analysis_day}")
     if readout.hypothesis:
         yield from _wrap(readout.hypothesis)
+    if readout.restart:
+        yield from _wrap(epoch_sentence(readout))
     yield "=" * WIDTH
 
 

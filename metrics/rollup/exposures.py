@@ -48,14 +48,15 @@ def one_per_key(exposures: DataFrame) -> DataFrame:
 
 
 def first_exposures(exposures: DataFrame, experiments: Sequence[Experiment]) -> DataFrame:
-    """One row per experiment and profile, as of the first exposure in the enrolment.
+    """One row per experiment and profile, as of the first exposure in the epoch's enrolment.
 
     Columns experiment_id, epoch, profile_id, exposure_day, n_arms (how many arms the profile was ever seen in: more
     than one is a crossover) and exposed_at, arm, household_id, device, region, tenure_days of that row (a
     device or region that nobody knows is "unknown"). Pass
-    exposures up to the analysis day. A profile in no experiment's enrolment has no row.
+    exposures up to the analysis day. A profile in no experiment's enrolment has no row, nor has one that was exposed
+    before its epoch: it has seen an arm of an earlier one.
     """
-    started = exposures.where(_any_of([_in(e) & (F.col("day") >= F.lit(e.start)) for e in experiments]))
+    started = exposures.where(_started(experiments))
     enrolled = _enrolled(experiments)
     named = {name: F.coalesce(name, F.lit("unknown")).alias(name) for name in ("device", "region")}
     as_of = F.struct(*(named.get(name, F.col(name)) for name in _AS_OF_EXPOSURE))
@@ -66,31 +67,42 @@ def first_exposures(exposures: DataFrame, experiments: Sequence[Experiment]) -> 
                 "_first"
             ),
             F.size(F.collect_set("arm")).alias("n_arms"),
+            F.min("day").alias("_since"),
         )
         .where(F.col("_first").isNotNull())
+        .where(_any_of([_in(e) & (F.col("_since") >= F.lit(e.opens)) for e in experiments]))
         .select("experiment_id", "profile_id", "n_arms", "_first.*")
-        .withColumns({"exposure_day": F.to_date("exposed_at"), "epoch": F.lit(0)})
+        .withColumns({"exposure_day": F.to_date("exposed_at"), "epoch": _epoch(experiments)})
     )
 
 
 def exposed_on(exposures: DataFrame, experiments: Sequence[Experiment], days: Sequence[date]) -> DataFrame:
     """Profiles first exposed on one of the days: experiment_id, profile_id, exposed_at, crossovers included.
 
-    What the roll-up needs of `first_exposures`, at a fraction of its cost.
+    Of the first exposures since the experiments' start, whether they lie in an enrolment or not: a restart may begin
+    one on a day that was rolled up before. What the roll-up needs, at a fraction of the cost of `first_exposures`.
     """
     first = F.min("exposed_at").alias("exposed_at")
-    enrolled = exposures.where(_enrolled(experiments)).groupBy("experiment_id", "profile_id").agg(first)
-    return enrolled.where(F.to_date("exposed_at").isin(list(days)))
+    exposed = exposures.where(_started(experiments)).groupBy("experiment_id", "profile_id").agg(first)
+    return exposed.where(F.to_date("exposed_at").isin(list(days)))
 
 
 def without_crossovers(first: DataFrame) -> DataFrame:
     return first.where(F.col("n_arms") == 1)
 
 
+def _started(experiments: Sequence[Experiment]) -> Column:
+    return _any_of([_in(e) & (F.col("day") >= F.lit(e.start)) for e in experiments])
+
+
 def _enrolled(experiments: Sequence[Experiment]) -> Column:
     """Whether an exposure lies in its experiment's enrolment."""
     day = F.col("day")
-    return _any_of([_in(e) & day.between(F.lit(e.start), F.lit(e.last_enrollment_day)) for e in experiments])
+    return _any_of([_in(e) & day.between(F.lit(e.opens), F.lit(e.last_enrollment_day)) for e in experiments])
+
+
+def _epoch(experiments: Sequence[Experiment]) -> Column:
+    return F.coalesce(*(F.when(_in(e), F.lit(e.epoch)) for e in experiments), F.lit(0))
 
 
 def _in(experiment: Experiment) -> Column:

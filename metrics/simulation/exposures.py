@@ -24,7 +24,7 @@ def assigned(population: DataFrame, experiment: Experiment, settings: Settings) 
     in_experiment = bucket_column(layer_salt(experiment.layer), unit) < round(
         BUCKETS * settings.exposed_share
     )
-    arm = arm_column(bucket_column(arm_salt(experiment.id), unit), experiment.arms)
+    arm = arm_column(bucket_column(arm_salt(experiment.id, experiment.epoch), unit), experiment.arms)
     return population.select("*", F.when(in_experiment, arm).alias("arm"))
 
 

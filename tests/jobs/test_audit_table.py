@@ -159,5 +159,5 @@ def test_exposures_are_due_only_while_an_experiment_enrols() -> None:
     (experiment,) = project.experiments
     first, last = experiment.start, experiment.last_enrollment_day
     days: Sequence[date] = [first - timedelta(days=1), first, last, last + timedelta(days=1)]
-    assert list(floors_of("exposures", project, days).values()) == [0, 1, 1, 0]
-    assert list(floors_of("events", project, days).values()) == [1, 1, 1, 1]
+    assert list(floors_of("exposures", project, days, [(first, last)]).values()) == [0, 1, 1, 0]
+    assert list(floors_of("events", project, days, [(first, last)]).values()) == [1, 1, 1, 1]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobs.build_profile_windows import running
+from jobs.epochs import running
 from jobs.estimate_effects import sample_ratio_broken
 from jobs.ingest_profiles import ingest_profiles
 from jobs.monitor_hour import main, monitor_hour

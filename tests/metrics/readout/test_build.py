@@ -1,10 +1,15 @@
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from metrics.configuration.experiment import Restart
+from metrics.enrollment import Restarts, row_of_restart
 from metrics.errors import InputError
+from metrics.readout.page import render_page
+from metrics.readout.terminal import render_text
 from tests.metrics.readout.readouts import readout_of
 from tests.result_rows import DAY, crash_rate, empty, estimate, srm_check, usual_estimates
 
@@ -124,3 +129,25 @@ def test_a_day_without_estimates_is_refused(tmp_path: Path) -> None:
         InputError, match="homepage' has no estimates for 2026-03-21; run jobs/estimate_effects"
     ):
         readout_of(tmp_path, estimates=[])
+
+
+def test_an_epoch_that_was_restarted_decides_nothing_any_more(tmp_path: Path) -> None:
+    bots = Restart(1, DAY + timedelta(days=1), "bots were counted")
+    restarts = Restarts.of([asdict(row_of_restart("homepage", bots))])
+    readout = readout_of(tmp_path, restarts=restarts)
+    assert (readout.decision.action, readout.restart) == ("hold", None)
+    assert readout.decision.reasons == (
+        "Restarted on 2026-03-22 as epoch 1: bots were counted. These numbers are of the epoch before, and decide "
+        "nothing any more.",
+    )
+
+
+def test_a_new_epoch_has_its_own_enrolment_and_says_what_began_it(tmp_path: Path) -> None:
+    restarts = Restarts.of([asdict(row_of_restart("homepage", Restart(1, DAY, "bots were counted")))])
+    rows = [{**row, "epoch": 1} for row in usual_estimates()]
+    readout = readout_of(tmp_path, estimates=rows, srm_checks=[srm_check(epoch=1)], restarts=restarts)
+    assert (readout.epoch, readout.start, readout.last_enrollment_day) == (1, DAY, DAY + timedelta(days=13))
+    assert not readout.is_final
+    said = "Epoch 1, restarted on 2026-03-21: bots were counted. Profiles exposed before"
+    assert said in " ".join(render_text(readout).split())
+    assert said in " ".join(render_page(readout).split())

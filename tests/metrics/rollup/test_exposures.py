@@ -1,6 +1,10 @@
+from dataclasses import replace
+from datetime import date
+
 from pyspark.sql import SparkSession
 
-from metrics.rollup.exposures import first_exposures, without_crossovers
+from metrics.configuration.experiment import Restart
+from metrics.rollup.exposures import exposed_on, first_exposures, without_crossovers
 from tests.metrics.rollup.frames import EXPERIMENT, OTHER, at, exposures
 
 
@@ -45,3 +49,27 @@ def test_each_experiment_has_its_own_first_exposure(spark: SparkSession) -> None
         ("y", "treatment", 1),
     }
     assert [row["experiment_id"] for row in first_exposures(frame, [OTHER]).collect()] == ["y"]
+
+
+def test_an_epoch_enrols_from_its_first_day_who_was_never_exposed_before(spark: SparkSession) -> None:
+    frame = exposures(
+        spark,
+        {"exposed_at": at("2026-03-02T12:00")},
+        {"exposed_at": at("2026-03-07T12:00")},
+        {
+            "profile_id": 2,
+            "exposed_at": at("2026-03-05T12:00"),
+        },  # after the first enrolment, before the second
+        {"profile_id": 2, "exposed_at": at("2026-03-07T12:00")},
+        {"profile_id": 3, "exposed_at": at("2026-03-06T00:00")},
+        {"profile_id": 3, "exposed_at": at("2026-03-08T12:00"), "arm": "treatment"},
+        {"profile_id": 4, "exposed_at": at("2026-03-08T23:59")},
+        {"profile_id": 5, "exposed_at": at("2026-03-09T00:00")},
+    )
+    again = replace(EXPERIMENT, restart=Restart(1, date(2026, 3, 6), "salt reused"))
+    first = first_exposures(frame, [again]).collect()
+    assert {(row["profile_id"], row["n_arms"], row["epoch"]) for row in first} == {(3, 2, 1), (4, 1, 1)}
+    assert [row["profile_id"] for row in first_exposures(frame, [EXPERIMENT]).collect()] == [1]
+    # The roll-up knows no epochs: whoever may be enrolled by a later restart has an exposure day.
+    days = [date(2026, 3, day) for day in range(2, 10)]
+    assert {row["profile_id"] for row in exposed_on(frame, [EXPERIMENT], days).collect()} == {1, 2, 3, 4, 5}

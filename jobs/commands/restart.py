@@ -1,0 +1,88 @@
+"""`watchlift restart`: a new epoch of an experiment whose validity had failed."""
+
+import argparse
+from dataclasses import asdict
+from typing import Any
+
+from jobs.arguments import parse_day
+from jobs.commands.common import add_command, print_answer
+from jobs.delta_reader import analysis_days, restarts_of
+from metrics.bucketing import arm_salt
+from metrics.configuration.experiment import Experiment, Restart
+from metrics.configuration.project import Project, load_project
+from metrics.errors import InputError
+
+_LONGEST_REASON = 500
+
+
+def add_commands(commands: Any) -> None:
+    restart = add_command(
+        commands, "restart", "A new epoch: arms drawn anew, enrolment anew, the old data kept.", _restart
+    )
+    restart.add_argument("experiment", metavar="EXPERIMENT")
+    restart.add_argument(
+        "--valid-from", type=parse_day, required=True, help="first day of the new epoch, YYYY-MM-DD (UTC)"
+    )
+    restart.add_argument(
+        "--reason", required=True, help="the failure of validity; an outcome is never a reason to restart"
+    )
+
+
+def _restart(arguments: argparse.Namespace) -> None:
+    """Safe to repeat: the same day and reason as the last restart's are that restart."""
+    project = load_project(arguments.conf_dir, arguments.data_dir)
+    current = restarts_of(project).epochs(project.experiment(arguments.experiment))[-1]
+    reason = " ".join(arguments.reason.split())
+    restart = Restart(current.epoch + 1, arguments.valid_from, reason)
+    if current.restart and (current.opens, current.restart.reason) == (restart.valid_from, reason):
+        restart = current.restart
+    else:
+        _require_sense(project, current, restart)
+        _record(project, current, restart)
+    again = [day for day in analysis_days(project, current.id) if day >= restart.valid_from]
+    answer = {
+        "experiment_id": current.id,
+        "epoch": restart.epoch,
+        "valid_from": restart.valid_from.isoformat(),
+        "reason": restart.reason,
+        "arm_salt": arm_salt(current.id, restart.epoch),
+        "estimated_again": [day.isoformat() for day in again],
+    }
+    text = (
+        f"{current.id}: epoch {restart.epoch} from {restart.valid_from}\n"
+        f"  reason: {restart.reason}\n"
+        f"  arms are drawn by the salt {answer['arm_salt']}: tell the assignment service\n"
+        "  profiles exposed before are left out; what was estimated before stays, marked\n"
+    )
+    if again:
+        text += f"  the next run estimates again: {', '.join(map(str, again))}\n"
+    print_answer(arguments, answer, text)
+
+
+def _require_sense(project: Project, current: Experiment, restart: Restart) -> None:
+    if not 0 < len(restart.reason) <= _LONGEST_REASON:
+        raise InputError(
+            f"the reason has {len(restart.reason)} characters; give 1 to {_LONGEST_REASON} on what went wrong"
+        )
+    if restart.valid_from <= current.opens:
+        raise InputError(
+            f"--valid-from {restart.valid_from} is not after {current.opens}, on which epoch {current.epoch} of "
+            f"'{current.id}' begins; give a later day"
+        )
+    end = current.planned_end(project.catalogue)
+    if restart.valid_from > end:
+        raise InputError(
+            f"--valid-from {restart.valid_from} is after {end}, on which '{current.id}' ends; register a new experiment"
+        )
+
+
+def _record(project: Project, experiment: Experiment, restart: Restart) -> None:
+    from jobs.embedded import embedded_spark
+    from jobs.tables import Tables
+    from metrics.enrollment import row_of_restart
+
+    with embedded_spark("watchlift-restart") as spark:
+        tables = Tables(spark, project, reason=f"restart: {restart.reason}")
+        tables.create()
+        rows = tables.frame("enrollment_status", [asdict(row_of_restart(experiment.id, restart))])
+        tables.merge("enrollment_status", rows, {"experiment_id": [experiment.id]})
