@@ -82,9 +82,13 @@ class InteractionRow:
     p_value: float | None = None
 
 
+# Crossovers are profiles seen in more than one arm.
+PROFILE, HOUSEHOLD, CROSSOVER = SRM_UNITS = ("profile", "household", "crossover")
+
+
 @dataclass(frozen=True)
 class SrmCheck:
-    """A row of `srm_checks`; `observed` and `expected` count units by arm."""
+    """A row of `srm_checks`; `observed` and `expected` count units, one of SRM_UNITS, by arm."""
 
     experiment_id: str
     epoch: int

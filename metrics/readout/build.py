@@ -22,7 +22,16 @@ from metrics.readout.model import (
     TruthReading,
 )
 from metrics.readout.reading import Reading, read_metric, read_segment
-from metrics.rows import Estimate, InteractionRow, QualityResult, RolloutDecision, SrmCheck, Truth, row_of
+from metrics.rows import (
+    SRM_UNITS,
+    Estimate,
+    InteractionRow,
+    QualityResult,
+    RolloutDecision,
+    SrmCheck,
+    Truth,
+    row_of,
+)
 
 _TENURE_ORDER = ("new", "established", "unknown")
 
@@ -234,8 +243,7 @@ def _other_estimators(evidence: Evidence, estimates: Sequence[Estimate]) -> tupl
 
 
 def _srm_summary(experiment: Experiment, checks: Sequence[SrmCheck]) -> SrmSummary:
-    units = ("profile", "household")
-    order = sorted(checks, key=lambda c: (c.slice != ALL, c.slice, c.slice_value, units.index(c.unit)))
+    order = sorted(checks, key=lambda c: (c.slice != ALL, c.slice, c.slice_value, SRM_UNITS.index(c.unit)))
     return SrmSummary(experiment.randomized_by != "none", tuple(order))
 
 

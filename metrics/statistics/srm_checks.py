@@ -1,4 +1,4 @@
-"""The rows of table srm_checks at one window end: profiles and households, overall and per stratum."""
+"""The rows of table srm_checks at one window end: profiles, households and crossovers, overall and per slice."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from metrics.configuration.design import Design
-from metrics.rows import SrmCheck
+from metrics.rows import CROSSOVER, HOUSEHOLD, PROFILE, SrmCheck
 from metrics.statistics.layout import ALL, STRATUM, column, stratum_of
 from metrics.statistics.srm import TRIGGER_ALPHA, e_bh, srm_test
 
@@ -30,14 +30,16 @@ def srm_checks(
     """Checks of the cumulative window up to `window_end` (excluded) and of the last hour or day before it.
 
     exposed: one row per profile with its first exposure, crossovers included: profile_id, household_id, arm,
-    exposed_at and the experiment's strata. Collects the counts by arm. Only cumulative rows trigger, by e-BH over all
-    slices and both units; their threshold is on the scale of log_e_value. Without randomisation there is nothing to
-    check; where clusters are randomised, profiles of a household are no independent draws and only households count;
-    where there are none, only profiles do.
+    exposed_at and the experiment's strata, n_arms where it is known. Collects the counts by arm. Slices are each
+    stratum and, where several columns make them, each value of one, such as a platform in all regions. Of crossovers,
+    which no analysis holds, there must be as many in each arm as planned, too. Only cumulative rows trigger, by e-BH
+    over all slices and units; their threshold is on the scale of log_e_value. Without randomisation there is nothing
+    to check; where clusters are randomised, profiles of a household are no independent draws and only households
+    count; where there are none, only profiles do.
     """
     if design.randomized_by == "none":
         return ()
-    units = _units_of(design) if has_households else ("profile",)
+    units = _units_of(design, has_households, can_cross="n_arms" in exposed.columns)
     counts = _counts(exposed, design, window_end, kinds, units)
     checks = [_check(design, epoch, window_end, key, by_arm) for key, by_arm in sorted(counts.items())]
     return tuple(_triggered(checks))
@@ -54,7 +56,7 @@ def _counts(
     started = {kind: window_end - WINDOWS[kind] for kind in kinds}
     counted = reduce(DataFrame.unionByName, [_units(before, design, unit) for unit in units])
     rows = (
-        counted.groupBy("unit", STRATUM, "arm")
+        counted.groupBy("unit", *_slices(design), "arm")
         .agg(
             F.count(F.lit(1)).alias("cumulative"),
             *(F.count_if(F.col("exposed_at") >= F.lit(start)).alias(kind) for kind, start in started.items()),
@@ -68,23 +70,37 @@ def _counts(
         for kind in ("cumulative", *kinds):
             if row[kind] and row["arm"] in design.arms:
                 counts[kind, row["unit"], ALL, ALL][row["arm"]] += row[kind]
-                if design.strata:
-                    counts[kind, row["unit"], STRATUM, row[STRATUM]][row["arm"]] += row[kind]
+                # Crossovers are few, and a slice of them fewer.
+                for name, slice_ in _slices(design).items() if row["unit"] != CROSSOVER else ():
+                    counts[kind, row["unit"], slice_, row[name]][row["arm"]] += row[kind]
     return counts
 
 
-def _units_of(design: Design) -> tuple[str, ...]:
-    return ("household",) if design.randomized_by == "cluster" else ("profile", "household")
+def _slices(design: Design) -> dict[str, str]:
+    """Frame column and name of each way of slicing."""
+    alone = {f"_slice_{n}": name for n, name in enumerate(design.strata)} if len(design.strata) > 1 else {}
+    return ({STRATUM: STRATUM} if design.strata else {}) | alone
+
+
+def _units_of(design: Design, has_households: bool, can_cross: bool) -> tuple[str, ...]:
+    if design.randomized_by == "cluster" and has_households:
+        return (HOUSEHOLD,)
+    return (PROFILE, *([HOUSEHOLD] if has_households else []), *([CROSSOVER] if can_cross else []))
 
 
 def _units(exposed: DataFrame, design: Design, unit: str) -> DataFrame:
-    """unit, stratum, arm, exposed_at of each profile, or of each household's first exposed one (tie: smallest id)."""
-    stratum = stratum_of([column(name) for name in design.strata])
-    profiles = exposed.select("household_id", "profile_id", "arm", "exposed_at", stratum.alias(STRATUM))
-    if unit == "household":
+    """unit, slices, arm, exposed_at of each profile, or of each household's first exposed one (tie: smallest id)."""
+    values = {
+        STRATUM: design.strata,
+        **{at: (name,) for at, name in _slices(design).items() if at != STRATUM},
+    }
+    slices = [stratum_of([column(name) for name in values[at]]).alias(at) for at in _slices(design)]
+    chosen = exposed.where(F.col("n_arms") > 1) if unit == CROSSOVER else exposed
+    profiles = chosen.select("household_id", "profile_id", "arm", "exposed_at", *slices)
+    if unit == HOUSEHOLD:
         order = Window.partitionBy("household_id").orderBy("exposed_at", "profile_id")
         profiles = profiles.withColumn("_place", F.row_number().over(order)).where(F.col("_place") == 1)
-    return profiles.select(F.lit(unit).alias("unit"), STRATUM, "arm", "exposed_at")
+    return profiles.select(F.lit(unit).alias("unit"), *_slices(design), "arm", "exposed_at")
 
 
 def _check(

@@ -45,7 +45,11 @@ def test_profiles_and_households_by_window_and_stratum(spark: SparkSession, expe
         (6, 30, "control", at(4, 0), "tv"),
     )
     checks = by_key(srm_checks(rows, experiment, END))
-    observed = {key: dict(check.observed) for key, check in checks.items()}
+    observed = {
+        (check.window_kind, check.unit, check.slice_value): dict(check.observed)
+        for check in checks.values()
+        if check.slice in ("all", "stratum")
+    }
     assert observed == {
         ("cumulative", "profile", "all"): {"control": 2, "treatment": 2},
         ("cumulative", "profile", "eu|tv"): {"control": 2, "treatment": 0},
@@ -64,6 +68,47 @@ def test_profiles_and_households_by_window_and_stratum(spark: SparkSession, expe
     assert (overall.chi_square, overall.df, overall.slice) == (2.0, 1.0, "all")
     assert dict(overall.expected) == {"control": 1.0, "treatment": 1.0}
     assert {check.threshold for key, check in checks.items() if key[0] == "day"} == {None}
+
+
+def test_each_column_of_the_strata_is_a_way_of_slicing_too(
+    spark: SparkSession, experiment: Experiment
+) -> None:
+    """A platform that is broken everywhere is one slice, not a little in each region."""
+    rows = spark.createDataFrame(
+        [
+            (n, n, "control" if n % 3 else "treatment", at(3, 5), region, device)
+            for n, (region, device) in enumerate([("eu", "tv"), ("us", "tv"), ("us", "web")] * 3)
+        ],
+        SCHEMA,
+    )
+    checks = [check for check in srm_checks(rows, experiment, END, ()) if check.unit == "profile"]
+    found = {(check.slice, check.slice_value): sum(check.observed.values()) for check in checks}
+    strata = {("stratum", "eu|tv"): 3, ("stratum", "us|tv"): 3, ("stratum", "us|web"): 3}
+    alone = {("region", "eu"): 3, ("region", "us"): 6, ("device", "tv"): 6, ("device", "web"): 3}
+    assert found == {("all", "all"): 9, **strata, **alone}
+    one = replace(experiment, strata=("device",))
+    assert {check.slice for check in srm_checks(rows, one, END, ())} == {"all", "stratum"}
+
+
+def test_crossovers_are_checked_by_the_arm_that_they_came_from(
+    spark: SparkSession, experiment: Experiment
+) -> None:
+    rows = spark.range(20_000).selectExpr(
+        "id AS profile_id",
+        "id AS household_id",
+        "IF(id % 2 = 0, 'control', 'treatment') AS arm",
+        "TIMESTAMP '2026-03-03 12:00:00' AS exposed_at",
+        "'eu' AS region",
+        "'tv' AS device",
+        "IF(id % 2 = 0 AND id % 20 = 0 OR id % 101 = 0, 2, 1) AS n_arms",
+    )
+    checks = srm_checks(rows, experiment, END)
+    crossed = {check.window_kind: check for check in checks if check.unit == "crossover"}
+    assert set(crossed) == {"cumulative", "day"}
+    observed = crossed["cumulative"].observed
+    n_arms_2 = rows.where("n_arms = 2").groupBy("arm").count().collect()
+    assert observed == {row["arm"]: row["count"] for row in n_arms_2}
+    assert {(check.unit, check.slice) for check in checks if check.triggered} == {("crossover", "all")}
 
 
 def test_a_broken_split_triggers_on_cumulative_rows_only(spark: SparkSession, experiment: Experiment) -> None:
