@@ -18,6 +18,7 @@ READOUT = ["deltalake>=1.2,<2", "Jinja2>=3.1,<4", "matplotlib>=3.9,<4", "mlflow>
 AIRFLOW = [
     "apache-airflow==3.3.2",
     "apache-airflow-providers-apache-spark==6.3.4",
+    "apache-airflow-providers-smtp>=2.0",
     "apache-airflow-providers-standard>=1.0",
     "pyspark-client==4.2.0",
 ]

@@ -5,14 +5,16 @@ import sys
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG, PartitionedAssetTimetable
 
+from watchlift_alerts import alert_task
 from watchlift_operators import CONF_DIR, DATA_DIR, DEFAULT_ARGS, HOME, PROFILE_DAYS, spark_job
 
 RUNBOOK = """
 ### Experiment readouts
 
-Started for a day by the asset `watchlift://profile_days`, which only a day that passed its audits emits. Two tasks:
+Started for a day by the asset `watchlift://profile_days`, which only a day that passed its audits emits. The tasks:
 `estimate_experiments` (one Spark application, `jobs/run_experiments.py`: windows, their audit, moments, estimates) and
-`render_readouts` (no Spark: the HTML page under `readouts/` of the data folder, and MLflow).
+`render_readouts` (no Spark: the HTML page under `readouts/` of the data folder, and MLflow); beside it `send_alerts`,
+which sends what the day's sample ratios have blocked by the connections of WATCHLIFT_ALERT_CONNECTIONS.
 
 **When `estimate_experiments` fails**: its last line `error: …` names the experiment and the remedy, and is not retried;
 anything else is retried twice. Analysis days whose data changed since they were estimated (late rows, a restated day)
@@ -20,8 +22,10 @@ are estimated again with the day, and their pages made again.
 
 **When `render_readouts` fails**: the estimates are in the table `estimates` already; clear the task after mending.
 
-**To run a day again**: clear its run, or trigger the DAG with the day as partition key. Both tasks replace what they
-wrote.
+**When `send_alerts` fails**: its log has the alerts, and which connection did not take them; mend that, clear the task.
+
+**To run a day again**: clear its run, or trigger the DAG with the day as partition key. Tasks replace what they wrote;
+alerts are sent again.
 """
 
 # The key reaches the shell as a variable, never as text of the command. Python is the worker's own, by its path: the
@@ -54,4 +58,4 @@ with DAG(
         pool="watchlift_readouts",
     )
     estimate_experiments = spark_job("estimate_experiments", job="run_experiments", pool="watchlift_readouts")
-    estimate_experiments >> render_readouts
+    estimate_experiments >> [render_readouts, alert_task("--day")]

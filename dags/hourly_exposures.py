@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, CronPartitionTimetable
 
+from watchlift_alerts import alert_task
 from watchlift_operators import DEFAULT_ARGS, spark_job
 
 RUNBOOK = """
@@ -17,6 +19,12 @@ running experiment's arms with their planned shares (table `srm_checks`), and bl
 **`ALERT …` in its log**: a slice is blocked. `watchlift srm EXPERIMENT` shows hour by hour what was known, which slice,
 since when and how many profiles were exposed by then. It stays blocked, also if later hours fit, until the cause is
 mended and `watchlift restart EXPERIMENT --valid-from DAY --reason …` opens a new epoch.
+
+Alerts are sent by `send_alerts`, by the connections (http or smtp) that the worker's WATCHLIFT_ALERT_CONNECTIONS names.
+
+**When `send_alerts` fails**: its log has the alerts, and which connection did not take them; mend that, clear the task.
+
+**When `hour_monitored` fails**: `monitor_exposures` did.
 
 **When `monitor_exposures` fails**: clear it, or leave it to the next hour, which merges what is left of the day (the
 first hour of a day also that of the day before); the daily run does, too. It takes the slot of the daily ingestion
@@ -34,4 +42,9 @@ with DAG(
     tags=["watchlift", "experiments"],
     doc_md=RUNBOOK,
 ):
-    spark_job("monitor_exposures", job="monitor_hour", pool="watchlift_ingest", partition="--hour")
+    monitor_exposures = spark_job(
+        "monitor_exposures", job="monitor_hour", pool="watchlift_ingest", partition="--hour"
+    )
+    # Alerts go out also where the monitor failed; the run has then failed all the same.
+    hour_monitored = EmptyOperator(task_id="hour_monitored", pool="watchlift_alerts")
+    monitor_exposures >> [alert_task("--hour"), hour_monitored]

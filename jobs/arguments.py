@@ -5,12 +5,13 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from metrics.errors import InputError
 
 FAILED, BAD_INPUT = 1, 2
+_HOUR = "%Y-%m-%dT%H"
 
 
 class WorkFailed(RuntimeError):
@@ -54,6 +55,17 @@ def parse_day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"day '{text}' is not a date; write YYYY-MM-DD") from None
+
+
+def parse_hour(text: str) -> datetime:
+    """The beginning of the hour."""
+    try:
+        hour = datetime.strptime(text, _HOUR).replace(tzinfo=UTC)
+    except ValueError:
+        hour = None
+    if hour is None or hour.strftime(_HOUR) != text:
+        raise argparse.ArgumentTypeError(f"hour '{text}' is not one; write YYYY-MM-DDTHH")
+    return hour
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from jobs.application import day_job
 from jobs.arguments import Days
 from jobs.delta_reader import readout_rows_of
 from jobs.epochs import running
-from jobs.monitor_srm import end_of
 from jobs.tables import Tables
 from metrics.configuration.experiment import Experiment
 from metrics.decision import Decision
+from metrics.enrollment import end_of
 from metrics.readout.build import build_readout
 
 log = logging.getLogger("watchlift.decide_rollout")

@@ -14,11 +14,10 @@ from jobs.application import day_job
 from jobs.arguments import Days
 from jobs.build_profile_windows import KEPT_ANALYSIS_DAYS
 from jobs.epochs import running
-from jobs.monitor_srm import end_of
 from jobs.side_by_side import side_by_side
 from jobs.tables import Tables, Where, code_version
 from metrics.configuration.experiment import Experiment
-from metrics.enrollment import BLOCKED
+from metrics.enrollment import BLOCKED, end_of
 from metrics.errors import InputError
 from metrics.rows import Estimate
 from metrics.statistics.analysis import Analysis, estimate

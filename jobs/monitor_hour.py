@@ -1,13 +1,12 @@
 """The hour in one application: merge the exposures that have landed, then compare the arms with their shares."""
 
-import argparse
 import sys
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from pyspark.sql import functions as F
 
-from jobs.arguments import Days, job_parser, run
+from jobs.arguments import Days, job_parser, parse_hour, run
 from jobs.audit_landed import audit_landed
 from jobs.epochs import running
 from jobs.ingest_exposures import ingest_exposures
@@ -16,8 +15,6 @@ from jobs.monitor_srm import check_sample_ratio
 from jobs.session import spark_session
 from jobs.tables import Tables
 from metrics.configuration.project import load_project
-
-_HOUR = "%Y-%m-%dT%H"
 
 
 def monitor_hour(tables: Tables, hour: datetime) -> None:
@@ -42,19 +39,9 @@ def _load_profiles(tables: Tables, day: date) -> None:
         ingest_profiles(tables, Days(day, day))
 
 
-def _hour(text: str) -> datetime:
-    try:
-        hour = datetime.strptime(text, _HOUR).replace(tzinfo=UTC)
-    except ValueError:
-        hour = None
-    if hour is None or hour.strftime(_HOUR) != text:
-        raise argparse.ArgumentTypeError(f"hour '{text}' is not one; write YYYY-MM-DDTHH")
-    return hour
-
-
 def _work(arguments: Sequence[str]) -> None:
     parser = job_parser(__doc__)
-    parser.add_argument("--hour", type=_hour, required=True, help="the hour, YYYY-MM-DDTHH (UTC)")
+    parser.add_argument("--hour", type=parse_hour, required=True, help="the hour, YYYY-MM-DDTHH (UTC)")
     parser.add_argument("--reason", help="why, kept with every commit")
     parsed = parser.parse_args(arguments)
     project = load_project(parsed.conf_dir, parsed.data_dir)

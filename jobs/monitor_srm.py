@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 
 from pyspark.sql import functions as F
 
@@ -13,7 +13,7 @@ from jobs.arguments import Days
 from jobs.epochs import running
 from jobs.tables import Tables, Where
 from metrics.configuration.experiment import Experiment
-from metrics.enrollment import blocked
+from metrics.enrollment import blocked, end_of
 from metrics.rollup.exposures import first_exposures
 from metrics.rows import SrmCheck
 from metrics.statistics.srm_checks import srm_checks
@@ -58,14 +58,10 @@ def _block(tables: Tables, experiment: Experiment, triggered: Sequence[SrmCheck]
     known = {(row["epoch"], row["slice"], row["slice_value"]) for row in status.collect()}
     new = [each for each in blocked(triggered) if (each.epoch, each.slice, each.slice_value) not in known]
     for each in new:  # before it is written: rather an alarm twice than none
-        log.error("ALERT %s: enrolment of %s is blocked: %s", experiment.id, each.name, each.reason)
+        log.error("ALERT %s", each.alert)
     if new:
         rows = tables.frame("enrollment_status", [asdict(each) for each in new])
         tables.merge("enrollment_status", rows, {"experiment_id": [experiment.id]})
-
-
-def end_of(day: date) -> datetime:
-    return datetime.combine(day + timedelta(days=1), time(), UTC)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from metrics.configuration.experiment import Experiment, Restart
@@ -13,6 +13,10 @@ BLOCKED = "blocked"
 OPEN = "open"
 # The slice of the row that begins an epoch; its slice_value is the first day.
 RESTART = "restart"
+
+
+def end_of(day: date) -> datetime:
+    return datetime.combine(day + timedelta(days=1), time(), UTC)
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,10 @@ class EnrollmentSlice:
     @property
     def name(self) -> str:
         return "everybody" if self.slice == ALL else f"{self.slice} {self.slice_value}"
+
+    @property
+    def alert(self) -> str:
+        return f"{self.experiment_id}: enrolment of {self.name} is blocked: {self.reason}"
 
 
 @dataclass(frozen=True)

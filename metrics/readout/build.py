@@ -1,13 +1,13 @@
 """From table rows to a Readout."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 from typing import Any
 
 from metrics.configuration.catalogue import Catalogue
 from metrics.configuration.experiment import STANDING_SEGMENT, Experiment
 from metrics.decision import Decision, Stage, decide
-from metrics.enrollment import Restarts
+from metrics.enrollment import Restarts, end_of
 from metrics.errors import InputError
 from metrics.evidence import ALL, Evidence, decision_estimator, exposed_by_arm, gather, matured_profiles
 from metrics.readout.business import business_terms
@@ -115,7 +115,7 @@ def build_readout(
 
 
 def _up_to(checks: Sequence[SrmCheck], analysis_day: date) -> tuple[SrmCheck, ...]:
-    return tuple(check for check in checks if check.window_end <= _end_of(analysis_day))
+    return tuple(check for check in checks if check.window_end <= end_of(analysis_day))
 
 
 def _stage_in_force(decisions: Sequence[RolloutDecision], analysis_day: date) -> Stage | None:
@@ -124,17 +124,13 @@ def _stage_in_force(decisions: Sequence[RolloutDecision], analysis_day: date) ->
     A decision is dated by the end of its day, which is the beginning of the first day that it governs. Of two for
     one time (late data), the more careful counts.
     """
-    earlier = [decision for decision in decisions if decision.decided_for < _end_of(analysis_day)]
+    earlier = [decision for decision in decisions if decision.decided_for < end_of(analysis_day)]
     earlier.sort(key=lambda decision: (decision.decided_for, -decision.stage_to))
     if not earlier:
         return None
     share = earlier[-1].stage_to
     reached = [decision for decision in earlier if decision.stage_to == share != decision.stage_from]
     return Stage(share, reached[-1].decided_for.date() if reached else None)
-
-
-def _end_of(day: date) -> datetime:
-    return datetime.combine(day + timedelta(days=1), time(), UTC)
 
 
 def _arm_counts(

@@ -10,9 +10,9 @@ from jobs.epochs import running
 from jobs.estimate_effects import sample_ratio_broken
 from jobs.ingest_profiles import ingest_profiles
 from jobs.monitor_hour import main, monitor_hour
-from jobs.monitor_srm import check_sample_ratio, end_of, monitor_srm
+from jobs.monitor_srm import check_sample_ratio, monitor_srm
 from jobs.tables import Tables
-from metrics.enrollment import EnrollmentSlice
+from metrics.enrollment import EnrollmentSlice, end_of
 from tests.jobs.conftest import on
 from tests.jobs.landing_files import land_exposures, land_profiles
 
