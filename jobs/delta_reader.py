@@ -11,6 +11,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from jobs.arguments import WorkFailed
+from jobs.delta_dataset import dataset_of
 from metrics.configuration.experiment import Experiment
 from metrics.configuration.project import Project, TableLocation
 from metrics.enrollment import RESTART, Restarts
@@ -59,7 +60,7 @@ def computed_on(project: Project, experiment_id: str) -> dict[date, datetime]:
     table = _open(project.tables, "estimates")
     if table is None:
         return {}
-    found = table.to_pyarrow_dataset().to_table(
+    found = dataset_of(table).to_table(
         ["analysis_day", "computed_at"], filter=pc.field("experiment_id") == experiment_id
     )
     latest = found.group_by("analysis_day").aggregate([("computed_at", "max")]).to_pylist()
@@ -71,18 +72,14 @@ def read_rows(location: TableLocation, name: str, where: pc.Expression) -> list[
     table = _open(location, name)
     if table is None:
         return []
-    rows: list[dict[str, Any]] = table.to_pyarrow_dataset().to_table(filter=where).to_pylist()
+    rows: list[dict[str, Any]] = dataset_of(table).to_table(filter=where).to_pylist()
     return rows
 
 
 def latest_day(location: TableLocation, name: str) -> date | None:
     """The last `day` that the table has rows of; None where it has none."""
     table = _open(location, name)
-    return (
-        max(table.to_pyarrow_dataset().to_table(["day"]).column("day").to_pylist(), default=None)
-        if table
-        else None
-    )
+    return max(dataset_of(table).to_table(["day"]).column("day").to_pylist(), default=None) if table else None
 
 
 def count_rows(location: TableLocation, name: str) -> int | None:
@@ -109,7 +106,7 @@ def _counts_by(
     table = _open(location, name)
     if table is None:
         return None
-    rows = table.to_pyarrow_dataset().to_table([column], filter=where)
+    rows = dataset_of(table).to_table([column], filter=where)
     counts = rows.group_by(column).aggregate([([], "count_all")]).to_pylist()
     return {row[column]: row["count_all"] for row in counts} or None
 

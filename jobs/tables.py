@@ -36,6 +36,7 @@ from pyspark.sql.types import DataType, StructType
 
 from expectations.facts import plain_type
 from jobs.arguments import Conflict, WorkFailed
+from jobs.delta_dataset import dataset_of
 from metrics.configuration.project import Project
 from metrics.errors import InputError
 from metrics.schemas import Table, declared_tables
@@ -173,7 +174,7 @@ class Tables:
             found = self.read(name).where(reduce(and_, conditions)).select(*columns)
             return [row.asDict() for row in found.collect()]
         conditions = [pc.field(column).isin(list(values)) for column, values in where.items()]
-        return files.to_pyarrow_dataset().to_table(list(columns), filter=reduce(and_, conditions)).to_pylist()
+        return dataset_of(files).to_table(list(columns), filter=reduce(and_, conditions)).to_pylist()
 
     def delete(self, name: str, condition: str) -> None:
         DeltaTable.forName(self.spark, self.project.tables.identifier(name)).delete(condition)

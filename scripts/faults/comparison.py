@@ -7,6 +7,7 @@ from typing import Any
 
 from deltalake import DeltaTable
 
+from jobs.delta_dataset import dataset_of
 from jobs.tables import Tables
 
 # Who computed a row and when, and with which other days it was checked: no part of what a run should leave.
@@ -57,7 +58,7 @@ def rows_of(tables: Tables, name: str, without: Sequence[str] = ()) -> Counter[s
 
 def _read(tables: Tables, name: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = (
-        DeltaTable(f"{tables.project.tables.root}/{name}").to_pyarrow_dataset().to_table().to_pylist()
+        dataset_of(DeltaTable(f"{tables.project.tables.root}/{name}")).to_table().to_pylist()
     )
     return found
 
