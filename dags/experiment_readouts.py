@@ -58,4 +58,4 @@ with DAG(
         pool="watchlift_readouts",
     )
     estimate_experiments = spark_job("estimate_experiments", job="run_experiments", pool="watchlift_readouts")
-    estimate_experiments >> [render_readouts, alert_task("--day")]
+    estimate_experiments >> [render_readouts, alert_task()]

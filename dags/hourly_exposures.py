@@ -47,4 +47,4 @@ with DAG(
     )
     # Alerts go out also where the monitor failed; the run has then failed all the same.
     hour_monitored = EmptyOperator(task_id="hour_monitored", pool="watchlift_alerts")
-    monitor_exposures >> [alert_task("--hour"), hour_monitored]
+    monitor_exposures >> [alert_task(), hour_monitored]

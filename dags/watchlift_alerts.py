@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.parse
 import urllib.request
 from collections.abc import Sequence
 from html import escape
@@ -78,24 +79,30 @@ class AlertOperator(PythonOperator):
         return True
 
 
-def alert_task(partition: str) -> AlertOperator:
-    """The task that sends what the run's monitor has blocked, also where it failed after that."""
+def alert_task() -> AlertOperator:
+    """The task that sends what the run's jobs have blocked, also where they failed after that."""
     script = str(HOME / "jobs" / "list_alerts.py")
     return AlertOperator(
         task_id="send_alerts",
-        command=[sys.executable, script, partition, "{{ partition_key }}", *FOLDERS],
+        command=[sys.executable, script, "--run", "{{ run_id }}", *FOLDERS],
         pool="watchlift_alerts",
         trigger_rule="all_done",
     )
 
 
 def _address(connection: Connection) -> str:
-    """A whole address as the host; or host, port and, as Airflow's URIs have it, the path in `schema`."""
-    host = connection.host or ""
+    """A whole address as the host; or host, port, and as `schema` the protocol or, as in Airflow's URIs, the path.
+
+    A URI's query is in the connection's extra.
+    """
+    host, path, protocol = connection.host or "", connection.schema or "", connection.conn_type
     if "://" in host:
         return host
+    if path in ("http", "https"):
+        protocol, path = path, ""
     port = f":{connection.port}" if connection.port else ""
-    return f"{connection.conn_type}://{host}{port}/{connection.schema or ''}"
+    query = urllib.parse.urlencode(connection.extra_dejson)
+    return f"{protocol}://{host}{port}/{path}{'?' if query else ''}{query}"
 
 
 def _post(address: str, document: dict[str, str]) -> None:

@@ -60,10 +60,14 @@ class DayFacts:
 
 @dataclass(frozen=True)
 class Below:
-    """What a day's rows are beside the layer below: numbers to compare, and shares of it, each by rule name."""
+    """What a day's rows are beside the layer below: numbers to compare, and shares of it, each by rule name.
+
+    `is_empty`: the layer below has nothing of the day, so that no row is due.
+    """
 
     compared: Mapping[str, Sequence[Compared]] = field(default_factory=dict)
     shares: Mapping[str, float | None] = field(default_factory=dict)
+    is_empty: bool = False
 
 
 @dataclass(frozen=True)

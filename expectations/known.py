@@ -89,7 +89,7 @@ class Known:
             return None
         with_values = pc.less(counts, self.files["num_records"])
         lows, highs = lows.filter(with_values), highs.filter(with_values)
-        if lows.null_count or highs.null_count:
+        if lows.null_count or highs.null_count or _has_nan(lows) or _has_nan(highs):
             return None
         return pc.min(lows).as_py(), pc.max(highs).as_py()
 
@@ -112,6 +112,11 @@ class Known:
     def _statistic(self, what: str, column: str) -> pa.ChunkedArray | None:
         name = f"{what}.{column}"
         return self.files[name] if name in self.files.column_names else None
+
+
+def _has_nan(values: pa.ChunkedArray) -> bool:
+    """Which the least and the greatest of several would pass over."""
+    return pa.types.is_floating(values.type) and bool(pc.any(pc.is_nan(values)).as_py())
 
 
 def _sum(counts: pa.ChunkedArray) -> int:

@@ -14,7 +14,7 @@ from threading import Thread
 
 from pyspark.sql import DataFrame
 
-from expectations.facts import DayFacts, day_facts
+from expectations.facts import Below, DayFacts, day_facts
 from expectations.results import AuditResult, failure_line, failures
 from expectations.rules import Suite
 from expectations.usual import Past, days_asked, pasts
@@ -121,8 +121,9 @@ def _counted(
     # A day on which rows were due once stays such a day, whatever touches it later.
     was_due = {*due, *(day for day, seen in past.items() if seen.floor > 0)}
     full = floors_of(name, tables.project, audited, enrolments(tables))
-    floors = {day: floor if day in was_due or not column else 0 for day, floor in full.items()}
     layer_below = below(tables, name, frame, audited)
+    due_now = {day for day in was_due if not layer_below.get(day, Below()).is_empty}
+    floors = {day: floor if day in due_now or not column else 0 for day, floor in full.items()}
     known = known_of(tables.files(name), suite.day_column)
     facts = day_facts(frame, suite, audited, version, past, floors, layer_below, known)
     return _Counted(suite, frame, facts, time.monotonic() - started)

@@ -28,7 +28,7 @@ def build_profile_windows(tables: Tables, days: Days) -> None:
 
 
 def build_windows(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
-    _require_days(tables, experiment, analysis_day)
+    require_days(tables, experiment, analysis_day)
     inputs = audited_inputs(tables, experiment, analysis_day)
     exposures = tables.read("exposures").where(F.col("day") <= F.lit(analysis_day))
     windows = profile_windows(
@@ -47,7 +47,7 @@ def build_windows(tables: Tables, experiment: Experiment, analysis_day: date) ->
     tables.delete("profile_windows", f"experiment_id = '{experiment.id}' AND analysis_day < DATE'{oldest}'")
 
 
-def _require_days(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
+def require_days(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
     """A day that was never loaded would count as one on which nobody did anything, or hardly anybody: late rows of it
     may have come with another.
     """

@@ -4,6 +4,7 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -60,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     salt = bucket.add_mutually_exclusive_group(required=True)
     salt.add_argument("--salt", help="salt of a layer or of arms; the arm is then not known")
     salt.add_argument("--experiment", help="experiment whose arms to give")
-    bucket.add_argument("--epoch", type=_epoch, help="of the experiment (default: since its last restart)")
+    bucket.add_argument("--epoch", type=_epoch, help="of the experiment (default: today's)")
     bucket.add_argument("ids", nargs="+", type=_unit_id, metavar="ID")
 
     analyze.add_commands(commands)
@@ -125,7 +126,7 @@ def _bucket(arguments: argparse.Namespace) -> None:
         experiment = project.experiment(arguments.experiment)
         shares, epoch = experiment.arms, arguments.epoch
         if epoch is None:
-            epoch = restarts_of(project).epochs(experiment)[-1].epoch
+            epoch = restarts_of(project).as_of(experiment, datetime.now(UTC).date()).epoch
         salt = arm_salt(experiment.id, epoch)
     rows = []
     for unit_id in arguments.ids:

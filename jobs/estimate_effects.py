@@ -12,13 +12,15 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.build_profile_windows import KEPT_ANALYSIS_DAYS
+from jobs.build_profile_windows import KEPT_ANALYSIS_DAYS, require_days
 from jobs.epochs import running
+from jobs.restatement import audited_inputs
 from jobs.side_by_side import side_by_side
 from jobs.tables import Tables, Where, code_version
 from metrics.configuration.experiment import Experiment
 from metrics.enrollment import BLOCKED, end_of
 from metrics.errors import InputError
+from metrics.rollup.exposures import first_exposures, without_crossovers
 from metrics.rows import Estimate
 from metrics.statistics.analysis import Analysis, estimate
 
@@ -33,17 +35,18 @@ def estimate_effects(tables: Tables, days: Days) -> None:
 
 
 def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
-    """Replace the experiment's rows of moments, interactions and estimates for the day."""
+    """Replace the experiment's rows of moments, interactions and estimates for the day.
+
+    Where nobody was exposed in the epoch yet, each is a row without data.
+    """
     where: Where = {"experiment_id": [experiment.id], "analysis_day": [analysis_day]}
     windows = tables.read_days("profile_windows", [analysis_day], "analysis_day").where(
-        F.col("experiment_id") == experiment.id
+        (F.col("experiment_id") == experiment.id) & (F.col("epoch") == experiment.epoch)
     )
     first = windows.select("audited_inputs").first()
     if first is None:
-        raise InputError(
-            f"experiment '{experiment.id}' has no profile windows for {analysis_day}; run build_profile_windows first "
-            f"(windows of the last {KEPT_ANALYSIS_DAYS} analysis days are kept)"
-        )
+        _require_nobody(tables, experiment, analysis_day)
+    inputs = first["audited_inputs"] if first else audited_inputs(tables, experiment, analysis_day)
     catalogue = tables.project.catalogue
     # A quantile has no error but the bootstrap's, which then confirms the other metrics too.
     has_quantiles = any(metric.kind == "quantile" for metric in experiment.metrics(catalogue))
@@ -55,7 +58,7 @@ def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: da
         analysis = analysis.blocked()
     moments = [{**asdict(row), "input_version": analysis.input_version} for row in analysis.moments]
     interactions = [asdict(row) for row in analysis.interactions]
-    rows = _identified(tables, experiment, analysis_day, analysis, first["audited_inputs"])
+    rows = _identified(tables, experiment, analysis_day, analysis, inputs)
 
     def write(name: str, content: Sequence[dict[str, Any]], to: Tables) -> None:
         to.replace(name, to.frame(name, content), where)
@@ -65,6 +68,17 @@ def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: da
     write("estimates", [asdict(row) for row in rows], tables)
     computed = sum(row.status == "ok" for row in rows)
     log.info("%s %s: %d estimates, %d of them ok", experiment.id, analysis_day, len(rows), computed)
+
+
+def _require_nobody(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
+    """Raises InputError where the epoch has a profile of one arm by the end of the day, or nobody knows."""
+    exposures = tables.read("exposures").where(F.col("day") <= F.lit(analysis_day))
+    if not without_crossovers(first_exposures(exposures, [experiment])).isEmpty():
+        raise InputError(
+            f"experiment '{experiment.id}' has no profile windows for {analysis_day}; run build_profile_windows first "
+            f"(windows of the last {KEPT_ANALYSIS_DAYS} analysis days are kept)"
+        )
+    require_days(tables, experiment, analysis_day)
 
 
 def _identified(

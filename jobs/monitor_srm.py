@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 
 from pyspark.sql import functions as F
@@ -56,7 +56,8 @@ def _block(tables: Tables, experiment: Experiment, triggered: Sequence[SrmCheck]
     """What is blocked stays so until a restart, whatever later windows show; a slice without a row is open."""
     status = tables.read("enrollment_status").where(F.col("experiment_id") == experiment.id)
     known = {(row["epoch"], row["slice"], row["slice_value"]) for row in status.collect()}
-    new = [each for each in blocked(triggered) if (each.epoch, each.slice, each.slice_value) not in known]
+    now = [replace(each, run=tables.reason) for each in blocked(triggered)]
+    new = [each for each in now if (each.epoch, each.slice, each.slice_value) not in known]
     for each in new:  # before it is written: rather an alarm twice than none
         log.error("ALERT %s", each.alert)
     if new:

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from expectations.facts import Below
 from expectations.reconciliation import Compared
 from expectations.sample import sample_of
-from jobs.epochs import running, running_on_any
+from jobs.epochs import running, spans
 from jobs.file_statistics import known_of
 from jobs.tables import Tables
 from metrics.configuration.catalogue import Metric
@@ -65,9 +65,7 @@ def _profile_days(tables: Tables, frame: DataFrame, days: Days) -> dict[date, Be
 def _exposure_days(tables: Tables, frame: DataFrame, days: Days) -> dict[date, Below]:
     """Only profiles first exposed on the day have a row, and nearly all do that were active on it."""
     exposures = tables.read("exposures").where(F.col("day") <= F.lit(max(days)))
-    first = exposed_on(exposures, running_on_any(tables, days), days).withColumn(
-        "day", F.to_date("exposed_at")
-    )
+    first = exposed_on(exposures, spans(tables), days).withColumn("day", F.to_date("exposed_at"))
     key = ["day", "experiment_id", "profile_id"]
     exposed = first.select(*key, F.lit(1).alias("exposed"))
     active = tables.read_days("profile_days", days).select("day", "profile_id", F.lit(1).alias("active"))
@@ -114,6 +112,7 @@ def _windows_below(tables: Tables, windows: Mapping[tuple[date, Arm], Row], day:
     return Below(
         {"profiles_reconciled": profiles, "matured_reconciled": matured},
         {"crossovers_rare": max((_crossing(counted, each) for each in experiments), default=None)},
+        is_empty=not any(compared.there for compared in profiles),
     )
 
 

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from jobs.arguments import Days, day_parser, days_of, run
 from jobs.audit_table import audit_tables
-from jobs.epochs import running_on_any
+from jobs.epochs import spans
 from jobs.event_commits import noted
 from jobs.restatement import stale_days
 from jobs.run_experiments import run_analyses
@@ -29,9 +29,9 @@ ROLLED_UP = ("profile_days", "exposure_day_measures")
 def restate_metric(tables: Tables, metric: str, days: Days) -> None:
     """Roll the days' events up for the metric's measures alone: all other columns stay as they are.
 
-    Then the analysis days are estimated again that rest on what changed, and those of the days asked for that have
-    numbers of an earlier version of the metric. Raises InputError, before anything is written, for a day that was not
-    rolled up since its events changed.
+    Then the analysis days are estimated again that rest on what changed, and those from the first of the days on that
+    have numbers of an earlier version of the metric. Raises InputError, before anything is written, for a day that was
+    not rolled up since its events changed.
     """
     catalogue = tables.project.catalogue
     if metric not in catalogue.metrics:
@@ -44,7 +44,9 @@ def restate_metric(tables: Tables, metric: str, days: Days) -> None:
 
 
 def _of_another_version(tables: Tables, metric: str, days: Days) -> list[date]:
-    of_metric = tables.read_days("estimates", days.all, "analysis_day").where(F.col("metric") == metric)
+    """Analysis days from the first of the days on, which windows of the others reach into."""
+    later = (F.col("metric") == metric) & (F.col("analysis_day") >= F.lit(days.first))
+    of_metric = tables.read("estimates").where(later)
     version = F.lit(tables.project.catalogue.version(metric))
     older = of_metric.where(~F.col("metric_version").eqNullSafe(version)).select("analysis_day").distinct()
     return [row["analysis_day"] for row in older.collect()]
@@ -64,7 +66,7 @@ def _require_rolled_up(tables: Tables, days: Days) -> None:
 def _restate(tables: Tables, metric: Metric, days: Sequence[date]) -> None:
     changed = tables.project.catalogue.of_measures(metric.measures)
     events, exposures = tables.read_days("events", days), tables.read("exposures")
-    first = exposed_on(exposures, running_on_any(tables, days), days)
+    first = exposed_on(exposures, spans(tables), days)
     rolled_up = (profile_days(events, changed), exposure_day_measures(events, first, changed))
     for name, fresh in reversed(list(zip(ROLLED_UP, rolled_up, strict=True))):
         before = tables.read_days(name, days)

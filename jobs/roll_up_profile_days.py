@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.epochs import running_on_any
+from jobs.epochs import spans
 from jobs.tables import Note, Tables
 from metrics.rollup.exposures import exposed_on
 from metrics.rollup.profile_days import exposure_day_measures, profile_days
@@ -25,7 +25,7 @@ def roll_up_days(tables: Tables, days: Sequence[date], note: Note | None = None)
         return
     catalogue = tables.project.catalogue
     exposures = tables.read("exposures").where(F.col("day") <= F.lit(max(days)))
-    first = exposed_on(exposures, running_on_any(tables, days), days)
+    first = exposed_on(exposures, spans(tables), days)
     events = tables.read_days("events", days)
     from_exposures = exposure_day_measures(events, first, catalogue)
     tables.replace("exposure_day_measures", from_exposures, {"day": days})

@@ -83,6 +83,9 @@ def _outcome(evidence: Evidence, stage: Stage) -> _Outcome:
     breached = [verdict for verdict in evidence.guardrails if verdict.verdict == "breached"]
     if breached:
         return _Outcome("rollback", tuple(reasons.of_guardrail(verdict, evidence) for verdict in breached))
+    ended = evidence.experiment.ended
+    if ended:  # a breach until then still harms: that was looked at before
+        return _Outcome("hold", (reasons.of_restart(ended),))
     if not evidence.is_srm_checked:
         return _Outcome("hold", (reasons.SRM_UNCHECKED,))
     if stage.share < evidence.experiment.stages[-1]:

@@ -21,7 +21,11 @@ def end_of(day: date) -> datetime:
 
 @dataclass(frozen=True)
 class EnrollmentSlice:
-    """A row of `enrollment_status`; `since` is the end of the first window looked at that shows it."""
+    """A row of `enrollment_status`.
+
+    `since` is the end of the first window that shows it, `run` what the job that found it was given as its reason: in
+    Airflow the id of the DAG's run, which then sends the alert. It may have looked at a window of long ago.
+    """
 
     experiment_id: str
     epoch: int
@@ -30,6 +34,7 @@ class EnrollmentSlice:
     status: str
     reason: str
     since: datetime
+    run: str | None = None
 
     @property
     def name(self) -> str:

@@ -70,7 +70,7 @@ class Evidence:
 
     @property
     def is_trusted(self) -> bool:
-        return not self.has_srm and not self.has_failed_audit and self.experiment.ended is None
+        return not self.has_srm and not self.has_failed_audit
 
     @property
     def is_srm_checked(self) -> bool:

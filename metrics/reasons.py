@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from metrics import wording
+from metrics.configuration.experiment import Restart
 from metrics.evidence import ALL, Evidence, GuardrailVerdict, PrimaryVerdict, exposed_by_arm, matured_profiles
 from metrics.rows import Estimate, SrmCheck
 
@@ -37,13 +38,14 @@ def of_faults(evidence: Evidence) -> tuple[str, ...]:
         faults.append(
             f"The data failed a critical audit ({_some(audits)}). The results are not used; mend the data first."
         )
-    ended = evidence.experiment.ended
-    if ended:
-        faults.append(
-            f"Restarted on {ended.valid_from} as epoch {ended.epoch}: {wording.sentence(ended.reason)} These numbers "
-            "are of the epoch before, and decide nothing any more."
-        )
     return tuple(faults)
+
+
+def of_restart(restart: Restart) -> str:
+    return (
+        f"A restart ends this epoch: epoch {restart.epoch} begins on {restart.valid_from}, because: "
+        f"{wording.sentence(restart.reason)} These numbers decide nothing any more."
+    )
 
 
 def of_waiting(evidence: Evidence) -> str:

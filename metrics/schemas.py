@@ -233,7 +233,7 @@ def _control_tables() -> tuple[Table, ...]:
         Table(
             "enrollment_status",
             _columns("""experiment_id STRING, epoch INT, slice STRING, slice_value STRING, status STRING,
-                        reason STRING, since TIMESTAMP"""),
+                        reason STRING, since TIMESTAMP, run STRING"""),
             ("experiment_id", "epoch", "slice", "slice_value"),
             ("experiment_id",),
         ),

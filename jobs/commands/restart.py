@@ -1,12 +1,15 @@
 """`watchlift restart`: a new epoch of an experiment whose validity had failed."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 from jobs.arguments import parse_day
 from jobs.commands.common import add_command, print_answer
-from jobs.delta_reader import analysis_days, restarts_of
+from jobs.delta_reader import analysis_days, latest_day, restarts_of
+from jobs.readout_files import readout_files
 from metrics.bucketing import arm_salt
 from metrics.configuration.experiment import Experiment, Restart
 from metrics.configuration.project import Project, load_project
@@ -39,7 +42,10 @@ def _restart(arguments: argparse.Namespace) -> None:
     else:
         _require_sense(project, current, restart)
         _record(project, current, restart)
-    again = [day for day in analysis_days(project, current.id) if day >= restart.valid_from]
+    estimated = analysis_days(project, current.id)
+    again = [day for day in estimated if day >= restart.valid_from]
+    _render(project, current, [day for day in estimated if day < restart.valid_from])
+    exposed_to = latest_day(project.tables, "exposures")
     answer = {
         "experiment_id": current.id,
         "epoch": restart.epoch,
@@ -54,6 +60,11 @@ def _restart(arguments: argparse.Namespace) -> None:
         f"  arms are drawn by the salt {answer['arm_salt']}: tell the assignment service\n"
         "  profiles exposed before are left out; what was estimated before stays, marked\n"
     )
+    if exposed_to and exposed_to >= restart.valid_from:
+        text += (
+            f"  exposures are there to {exposed_to}: who was first exposed since {restart.valid_from} is in, with\n"
+            "  the arms of the old salt; choose a later day unless only counting was at fault\n"
+        )
     if again:
         text += f"  the next run estimates again: {', '.join(map(str, again))}\n"
     print_answer(arguments, answer, text)
@@ -69,11 +80,25 @@ def _require_sense(project: Project, current: Experiment, restart: Restart) -> N
             f"--valid-from {restart.valid_from} is not after {current.opens}, on which epoch {current.epoch} of "
             f"'{current.id}' begins; give a later day"
         )
-    end = current.planned_end(project.catalogue)
+    end, loaded = current.planned_end(project.catalogue), latest_day(project.tables, "profile_days")
+    if loaded and loaded > end:
+        raise InputError(
+            f"'{current.id}' has ended on {end}, and data are loaded to {loaded}; register a new experiment"
+        )
     if restart.valid_from > end:
         raise InputError(
             f"--valid-from {restart.valid_from} is after {end}, on which '{current.id}' ends; register a new experiment"
         )
+
+
+def _render(project: Project, experiment: Experiment, days: Sequence[date]) -> None:
+    """Pages made before say what they decided; now they decide nothing any more."""
+    pages = [day for day in days if readout_files(project.data_dir, experiment.id, day).page.is_file()]
+    if pages:
+        from jobs.render_readout import render_readout
+
+        for day in pages:
+            render_readout(project, experiment, day)
 
 
 def _record(project: Project, experiment: Experiment, restart: Restart) -> None:

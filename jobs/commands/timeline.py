@@ -32,7 +32,11 @@ def print_timeline(arguments: argparse.Namespace) -> None:
     blocked = sorted((each for each in status if each.status == BLOCKED), key=_since)
     answer = {
         "timeline": [asdict(check) | {"window_end": check.window_end.isoformat()} for check in checks],
-        "blocked": [asdict(each) | {"since": each.since.isoformat()} for each in blocked],
+        "blocked": [
+            asdict(each) | {"since": each.since.isoformat()}
+            for each in blocked
+            if each.epoch == epochs[-1].epoch
+        ],
         "restarts": [
             asdict(each.restart) | {"valid_from": each.opens.isoformat()} for each in epochs if each.restart
         ],

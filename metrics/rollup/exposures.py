@@ -1,6 +1,6 @@
 """Exposures: row rules, and each profile's first one in an experiment (DESIGN §4)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import reduce
 from operator import or_
@@ -13,6 +13,7 @@ from metrics.configuration.sources import Source
 from metrics.rollup.landing import canonical, judge, missing_rules, timing_rules
 from metrics.schemas import EXPOSURE_COLUMNS
 
+Span = tuple[date, date]
 _AS_OF_EXPOSURE = ("exposed_at", "arm", "household_id", "device", "region", "tenure_days")
 
 
@@ -76,14 +77,17 @@ def first_exposures(exposures: DataFrame, experiments: Sequence[Experiment]) -> 
     )
 
 
-def exposed_on(exposures: DataFrame, experiments: Sequence[Experiment], days: Sequence[date]) -> DataFrame:
+def exposed_on(exposures: DataFrame, spans: Mapping[str, Span], days: Sequence[date]) -> DataFrame:
     """Profiles first exposed on one of the days: experiment_id, profile_id, exposed_at, crossovers included.
 
-    Of the first exposures since the experiments' start, whether they lie in an enrolment or not: a restart may begin
-    one on a day that was rolled up before. What the roll-up needs, at a fraction of the cost of `first_exposures`.
+    `spans`: the first and the last day on which each experiment runs, by id. Of its first exposures in them, whether
+    they lie in an enrolment or not: a restart may begin one on a day that was rolled up before. What the roll-up needs,
+    at a fraction of the cost of `first_exposures`.
     """
     first = F.min("exposed_at").alias("exposed_at")
-    exposed = exposures.where(_started(experiments)).groupBy("experiment_id", "profile_id").agg(first)
+    day = F.col("day")
+    inside = [(F.col("experiment_id") == id_) & day.between(*map(F.lit, span)) for id_, span in spans.items()]
+    exposed = exposures.where(_any_of(inside)).groupBy("experiment_id", "profile_id").agg(first)
     return exposed.where(F.to_date("exposed_at").isin(list(days)))
 
 

@@ -88,10 +88,10 @@ def serving(server: socketserver.BaseServer) -> Iterator[int]:
 
 @pytest.fixture
 def command(tmp_path: Path) -> list[str]:
-    """What lists the alerts of an hour of a project with two blocked slices, one of them since that hour."""
+    """What lists the alerts of a run in a project with two blocked slices, of which it found one."""
     rows = [
-        EnrollmentSlice("homepage", 0, "stratum", value, BLOCKED, REASON, since)
-        for value, since in (("eu|web", SINCE), ("eu|tv", SINCE.replace(hour=13)))
+        EnrollmentSlice("homepage", 0, "stratum", value, BLOCKED, REASON, SINCE, run)
+        for value, run in (("eu|web", "this run"), ("eu|tv", "another"))
     ]
     write_srm(tmp_path / "data", [srm_check()], rows)
     folders = [
@@ -100,7 +100,7 @@ def command(tmp_path: Path) -> list[str]:
         "--data-dir",
         str(tmp_path / "data"),
     ]
-    return [sys.executable, str(ROOT / "jobs" / "list_alerts.py"), "--hour", "2026-03-02T13", *folders]
+    return [sys.executable, str(ROOT / "jobs" / "list_alerts.py"), "--run", "this run", *folders]
 
 
 def send(command: list[str], folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -111,7 +111,7 @@ def send(command: list[str], folder: Path, **variables: str) -> subprocess.Compl
 
 
 @pytest.mark.slow
-def test_each_connection_is_told_of_the_hour_once_and_one_that_fails_fails_the_task(
+def test_each_connection_is_told_of_the_run_once_and_one_that_fails_fails_the_task(
     command: list[str], tmp_path: Path
 ) -> None:
     webhook, mailbox = Webhook(), Mailbox()
@@ -131,10 +131,10 @@ def test_each_connection_is_told_of_the_hour_once_and_one_that_fails_fails_the_t
             command,
             tmp_path,
             WATCHLIFT_ALERT_CONNECTIONS="nowhere, chat,post",
-            AIRFLOW_CONN_CHAT=f"http://127.0.0.1:{hook}/services/T0/B1",
+            AIRFLOW_CONN_CHAT=f"http://127.0.0.1:{hook}/services/T0/B1?sig=a%2Fb",
             AIRFLOW_CONN_POST=json.dumps(mail),
         )
-    assert webhook.posted == [("/services/T0/B1", f"watchlift: {MESSAGE}")]
+    assert webhook.posted == [("/services/T0/B1?sig=a%2Fb", f"watchlift: {MESSAGE}")]
     (letter,) = mailbox.received
     assert "To: pm@example.com" in letter and "Subject: watchlift: enrolment is blocked" in letter
     assert done.returncode == 1
@@ -151,4 +151,4 @@ def test_without_a_connection_the_log_has_the_alert_and_a_broken_command_is_no_s
     assert f"ALERT {MESSAGE}" in done.stderr + done.stdout
     assert "eu|tv" not in done.stderr + done.stdout
     broken = send([*command, "--day", "2026-03-02"], tmp_path)
-    assert broken.stderr.splitlines()[-1] == "RuntimeError: error: give either --hour or --day"
+    assert broken.stderr.splitlines()[-1].startswith("RuntimeError: error: unrecognized arguments: --day")

@@ -14,6 +14,7 @@ from jobs.arguments import Days
 from jobs.build_profile_windows import build_windows
 from jobs.delta_reader import readout_rows_of
 from jobs.epochs import running
+from jobs.restatement import stale_days
 from jobs.run_experiments import run_experiments
 from jobs.tables import Tables
 from metrics.configuration.experiment import Restart
@@ -87,3 +88,19 @@ def test_a_restart_that_no_run_has_followed_yet_has_no_readout(small_run: Tables
     rows = readout_rows_of(project, experiment, ANALYSIS_DAY)
     with pytest.raises(InputError, match="has no estimates for 2026-03-15; run jobs/estimate_effects"):
         build_readout(experiment, project.catalogue, ANALYSIS_DAY, rows)
+
+
+def test_an_epoch_in_which_nobody_was_exposed_yet_has_rows_without_data_and_is_not_stale(
+    small_run: Tables, tmp_path: Path
+) -> None:
+    shutil.copytree(small_run.project.data_dir / "tables", tmp_path / "tables")
+    tables = Tables(small_run.spark, load_project(CONF, tmp_path), reason="test")
+    nobody = tables.read("exposures").where("false")
+    tables.replace("exposures", nobody, {"day": [ANALYSIS_DAY]})
+    keep(tables, [row_of_restart("homepage_ranking", replace(RESTART, valid_from=ANALYSIS_DAY))])
+    run_experiments(tables, Days(ANALYSIS_DAY, ANALYSIS_DAY))
+    rows = tables.read("estimates").select("epoch", "status").distinct().collect()
+    assert [(row["epoch"], row["status"]) for row in rows] == [(1, "no_data")]
+    (decision,) = tables.read("rollout_decisions").where("epoch = 1").collect()
+    assert decision["action"] == "hold"
+    assert stale_days(tables) == []

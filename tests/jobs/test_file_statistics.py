@@ -58,6 +58,7 @@ def tables_of_rows(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
     for n, rows in enumerate([*ROWS, [*ROWS[0], *ROWS[1]]]):
         written(spark, folder / str(n), rows)
     written(spark, folder / "parts", *ROWS)
+    written(spark, folder / "nan", ROWS[0], ROWS[5])  # one file of numbers, one of NaN
     return sorted(folder.iterdir())
 
 

@@ -84,6 +84,7 @@ _OPTIONS = {
     "simulate_service": ("--from", "2026-02-16"),
     "audit_table": (*_DAY, "--table", "events"),
     "restate_metric": (*_DAY, "--metric", "play_starts_7d", "--reason", "test"),
+    "list_alerts": ("--run", "x"),
     "monitor_hour": ("--hour", "2026-03-15T13"),
 }
 

@@ -137,9 +137,11 @@ def test_an_epoch_that_was_restarted_decides_nothing_any_more(tmp_path: Path) ->
     readout = readout_of(tmp_path, restarts=restarts)
     assert (readout.decision.action, readout.restart) == ("hold", None)
     assert readout.decision.reasons == (
-        "Restarted on 2026-03-22 as epoch 1: bots were counted. These numbers are of the epoch before, and decide "
+        "A restart ends this epoch: epoch 1 begins on 2026-03-22, because: bots were counted. These numbers decide "
         "nothing any more.",
     )
+    breached = [estimate(), crash_rate(0.01)]
+    assert readout_of(tmp_path, estimates=breached, restarts=restarts).decision.action == "rollback"
 
 
 def test_a_new_epoch_has_its_own_enrolment_and_says_what_began_it(tmp_path: Path) -> None:

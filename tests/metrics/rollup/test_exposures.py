@@ -72,4 +72,12 @@ def test_an_epoch_enrols_from_its_first_day_who_was_never_exposed_before(spark: 
     assert [row["profile_id"] for row in first_exposures(frame, [EXPERIMENT]).collect()] == [1]
     # The roll-up knows no epochs: whoever may be enrolled by a later restart has an exposure day.
     days = [date(2026, 3, day) for day in range(2, 10)]
-    assert {row["profile_id"] for row in exposed_on(frame, [EXPERIMENT], days).collect()} == {1, 2, 3, 4, 5}
+    assert {row["profile_id"] for row in exposed_on(frame, {"x": (days[0], days[-1])}, days).collect()} == {
+        1,
+        2,
+        3,
+        4,
+        5,
+    }
+    ended = exposed_on(frame, {"x": (days[0], days[-2])}, days).collect()
+    assert {row["profile_id"] for row in ended} == {1, 2, 3, 4}

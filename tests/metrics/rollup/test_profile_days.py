@@ -72,6 +72,9 @@ def test_a_histogram_holds_the_values_of_single_events(spark: SparkSession) -> N
         assert sorted(rolled.drop("render").collect(), key=str) == sorted(plain.collect(), key=str)
 
 
+SPAN = (date(2026, 3, 2), date(2026, 3, 10))
+
+
 def test_exposed_on_a_day_are_those_whose_first_exposure_of_the_enrolment_it_was(spark: SparkSession) -> None:
     log = exposures(
         spark,
@@ -88,7 +91,9 @@ def test_exposed_on_a_day_are_those_whose_first_exposure_of_the_enrolment_it_was
     first = first_exposures(log, [EXPERIMENT, OTHER]).where(F.col("exposure_day").isin(days))
     named = ("experiment_id", "profile_id", "exposed_at")
     expected = sorted(map(tuple, first.select(*named).collect()))
-    assert sorted(map(tuple, exposed_on(log, [EXPERIMENT, OTHER], days).select(*named).collect())) == expected
+    assert (
+        sorted(map(tuple, exposed_on(log, {"x": SPAN, "y": SPAN}, days).select(*named).collect())) == expected
+    )
     assert len(expected) == 4
-    (only,) = exposed_on(log, [EXPERIMENT], days[1:]).collect()
+    (only,) = exposed_on(log, {"x": SPAN}, days[1:]).collect()
     assert only["profile_id"] == 2
