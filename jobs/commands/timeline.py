@@ -1,6 +1,7 @@
 """`watchlift srm EXPERIMENT`: window by window, what the monitor of the sample ratio knew, and what it blocked."""
 
 import argparse
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -15,6 +16,8 @@ from metrics.configuration.project import load_project
 from metrics.enrollment import BLOCKED, EnrollmentSlice, Known, known_at
 from metrics.errors import InputError
 from metrics.rows import SrmCheck, row_of
+
+_WIDTH = 80
 
 
 def print_timeline(arguments: argparse.Namespace) -> None:
@@ -49,7 +52,7 @@ def _text(epoch: Experiment, checks: Sequence[SrmCheck], blocked: Sequence[Enrol
     known = known_at(check for check in checks if check.epoch == epoch.epoch)
     text = f"{epoch.id}: the sample ratio as it was known\n"
     if epoch.restart:
-        text = f"RESTARTED as epoch {epoch.epoch} from {epoch.opens}: {epoch.restart.reason}\n"
+        text = _wrapped(f"RESTARTED as epoch {epoch.epoch} from {epoch.opens}: {epoch.restart.reason}")
     if not known:
         return f"{text}Not checked yet.\n"
     text += f"\n{_known_table(known)}\n"
@@ -59,8 +62,13 @@ def _text(epoch: Experiment, checks: Sequence[SrmCheck], blocked: Sequence[Enrol
     for each in here:
         then = known.get(each.since)
         by_then = f", {then.profiles:,} profiles exposed by then" if then else ""
-        text += f"BLOCKED {each.name} since {each.since:%Y-%m-%d %H:%M}{by_then}:\n  {each.reason}\n"
+        text += _wrapped(f"BLOCKED {each.name} since {each.since:%Y-%m-%d %H:%M}{by_then}:")
+        text += _wrapped(f"  {each.reason}")
     return text
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, _WIDTH, subsequent_indent="  ", break_long_words=False) + "\n"
 
 
 def _known_table(known: Mapping[datetime, Known]) -> str:
