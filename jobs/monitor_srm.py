@@ -34,7 +34,7 @@ def check_sample_ratio(tables: Tables, experiment: Experiment, window_end: datet
     """
     exposures = tables.read("exposures").where(F.col("day") <= F.lit(window_end.date()))
     exposed = first_exposures(exposures.where(F.col("exposed_at") < F.lit(window_end)), [experiment])
-    checks = srm_checks(exposed, experiment, window_end, (kind,), experiment.epoch)
+    checks = srm_checks(exposed, experiment, window_end, (kind,), experiment.epoch, columns=experiment.strata)
     rows = [{**asdict(check), "window_end_day": window_end.date()} for check in checks]
     # These windows alone: a day and the hours of the next share a partition, and may be written at once.
     where: Where = {

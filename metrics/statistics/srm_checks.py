@@ -26,21 +26,23 @@ def srm_checks(
     kinds: tuple[str, ...] = ("day",),
     epoch: int = 0,
     has_households: bool = True,
+    columns: Sequence[str] = (),
 ) -> tuple[SrmCheck, ...]:
     """Checks of the cumulative window up to `window_end` (excluded) and of the last hour or day before it.
 
     exposed: one row per profile with its first exposure, crossovers included: profile_id, household_id, arm,
     exposed_at and the experiment's strata, n_arms where it is known. Collects the counts by arm. Slices are each
-    stratum and, where several columns make them, each value of one, such as a platform in all regions. Of crossovers,
-    which no analysis holds, there must be as many in each arm as planned, too. Only cumulative rows trigger, by e-BH
-    over all slices and units; their threshold is on the scale of log_e_value. Without randomisation there is nothing
-    to check; where clusters are randomised, profiles of a household are no independent draws and only households
-    count; where there are none, only profiles do.
+    stratum and each value of the `columns` among those that make strata, such as a platform in all regions. Of
+    crossovers, which no analysis holds, there must be as many in each arm as planned, too. Only cumulative rows
+    trigger, by e-BH over all slices and units; their threshold is on the scale of log_e_value. Without randomisation
+    there is nothing to check; where clusters are randomised, profiles of a household are no independent draws and only
+    households count; where there are none, only profiles do.
     """
     if design.randomized_by == "none":
         return ()
     units = _units_of(design, has_households, can_cross="n_arms" in exposed.columns)
-    counts = _counts(exposed, design, window_end, kinds, units)
+    sliced = _slices(design, columns)
+    counts = _counts(exposed, design, window_end, kinds, units, sliced)
     checks = [_check(design, epoch, window_end, key, by_arm) for key, by_arm in sorted(counts.items())]
     return tuple(_triggered(checks))
 
@@ -51,12 +53,13 @@ def _counts(
     window_end: datetime,
     kinds: tuple[str, ...],
     units: Sequence[str],
+    sliced: Mapping[str, Sequence[str]],
 ) -> Counts:
     before = exposed.where(F.col("exposed_at") < F.lit(window_end))
     started = {kind: window_end - WINDOWS[kind] for kind in kinds}
-    counted = reduce(DataFrame.unionByName, [_units(before, design, unit) for unit in units])
+    counted = reduce(DataFrame.unionByName, [_units(before, sliced, unit) for unit in units])
     rows = (
-        counted.groupBy("unit", *_slices(design), "arm")
+        counted.groupBy("unit", *map(_frame_column, sliced), "arm")
         .agg(
             F.count(F.lit(1)).alias("cumulative"),
             *(F.count_if(F.col("exposed_at") >= F.lit(start)).alias(kind) for kind, start in started.items()),
@@ -71,15 +74,19 @@ def _counts(
             if row[kind] and row["arm"] in design.arms:
                 counts[kind, row["unit"], ALL, ALL][row["arm"]] += row[kind]
                 # Crossovers are few, and a slice of them fewer.
-                for name, slice_ in _slices(design).items() if row["unit"] != CROSSOVER else ():
-                    counts[kind, row["unit"], slice_, row[name]][row["arm"]] += row[kind]
+                for slice_ in sliced if row["unit"] != CROSSOVER else ():
+                    counts[kind, row["unit"], slice_, row[_frame_column(slice_)]][row["arm"]] += row[kind]
     return counts
 
 
-def _slices(design: Design) -> dict[str, str]:
-    """Frame column and name of each way of slicing."""
-    alone = {f"_slice_{n}": name for n, name in enumerate(design.strata)} if len(design.strata) > 1 else {}
-    return ({STRATUM: STRATUM} if design.strata else {}) | alone
+def _slices(design: Design, columns: Sequence[str]) -> dict[str, Sequence[str]]:
+    """The columns that make each way of slicing, by its name."""
+    sliced: dict[str, Sequence[str]] = {STRATUM: design.strata} if design.strata else {}
+    return sliced | {name: (name,) for name in columns if len(design.strata) > 1}
+
+
+def _frame_column(slice_: str) -> str:
+    return f"_slice_{slice_}"
 
 
 def _units_of(design: Design, has_households: bool, can_cross: bool) -> tuple[str, ...]:
@@ -88,19 +95,15 @@ def _units_of(design: Design, has_households: bool, can_cross: bool) -> tuple[st
     return (PROFILE, *([HOUSEHOLD] if has_households else []), *([CROSSOVER] if can_cross else []))
 
 
-def _units(exposed: DataFrame, design: Design, unit: str) -> DataFrame:
+def _units(exposed: DataFrame, sliced: Mapping[str, Sequence[str]], unit: str) -> DataFrame:
     """unit, slices, arm, exposed_at of each profile, or of each household's first exposed one (tie: smallest id)."""
-    values = {
-        STRATUM: design.strata,
-        **{at: (name,) for at, name in _slices(design).items() if at != STRATUM},
-    }
-    slices = [stratum_of([column(name) for name in values[at]]).alias(at) for at in _slices(design)]
+    slices = [stratum_of([*map(column, names)]).alias(_frame_column(name)) for name, names in sliced.items()]
     chosen = exposed.where(F.col("n_arms") > 1) if unit == CROSSOVER else exposed
     profiles = chosen.select("household_id", "profile_id", "arm", "exposed_at", *slices)
     if unit == HOUSEHOLD:
         order = Window.partitionBy("household_id").orderBy("exposed_at", "profile_id")
         profiles = profiles.withColumn("_place", F.row_number().over(order)).where(F.col("_place") == 1)
-    return profiles.select(F.lit(unit).alias("unit"), *_slices(design), "arm", "exposed_at")
+    return profiles.select(F.lit(unit).alias("unit"), *map(_frame_column, sliced), "arm", "exposed_at")
 
 
 def _check(

@@ -45,11 +45,7 @@ def test_profiles_and_households_by_window_and_stratum(spark: SparkSession, expe
         (6, 30, "control", at(4, 0), "tv"),
     )
     checks = by_key(srm_checks(rows, experiment, END))
-    observed = {
-        (check.window_kind, check.unit, check.slice_value): dict(check.observed)
-        for check in checks.values()
-        if check.slice in ("all", "stratum")
-    }
+    observed = {key: dict(check.observed) for key, check in checks.items()}
     assert observed == {
         ("cumulative", "profile", "all"): {"control": 2, "treatment": 2},
         ("cumulative", "profile", "eu|tv"): {"control": 2, "treatment": 0},
@@ -81,13 +77,16 @@ def test_each_column_of_the_strata_is_a_way_of_slicing_too(
         ],
         SCHEMA,
     )
-    checks = [check for check in srm_checks(rows, experiment, END, ()) if check.unit == "profile"]
+    every = srm_checks(rows, experiment, END, (), columns=experiment.strata)
+    checks = [check for check in every if check.unit == "profile"]
     found = {(check.slice, check.slice_value): sum(check.observed.values()) for check in checks}
     strata = {("stratum", "eu|tv"): 3, ("stratum", "us|tv"): 3, ("stratum", "us|web"): 3}
     alone = {("region", "eu"): 3, ("region", "us"): 6, ("device", "tv"): 6, ("device", "web"): 3}
     assert found == {("all", "all"): 9, **strata, **alone}
     one = replace(experiment, strata=("device",))
-    assert {check.slice for check in srm_checks(rows, one, END, ())} == {"all", "stratum"}
+    of_one = srm_checks(rows, one, END, (), columns=one.strata)
+    assert {check.slice for check in of_one} == {"all", "stratum"}
+    assert {check.slice for check in srm_checks(rows, experiment, END, ())} == {"all", "stratum"}
 
 
 def test_crossovers_are_checked_by_the_arm_that_they_came_from(
