@@ -208,8 +208,8 @@ def test_every_look_reads_all_rows_so_far() -> None:
 
 
 def skewed_counts(experiment: int) -> Integers:
-    shares = np.full(len(sample_ratio.STRATA), 0.5)
-    shares[0] = sample_ratio.SKEWED_SHARE
+    shares = np.full(sample_ratio.STRATA.shape, 0.5)
+    shares[0, 0] = sample_ratio.SKEWED_SHARE
     return sample_ratio.hourly_counts(shares, generator(6, experiment))
 
 
@@ -219,16 +219,27 @@ def test_the_shortcut_past_quiet_hours_finds_the_same_first_alarm(experiment: in
     found = sample_ratio.first_trigger(counts)
     assert found is not None
     for hour in (found - 1, found):
-        values = [log_e_value(each, sample_ratio.SHARES) for each in counts[hour].reshape(-1, 2)]
+        values = [log_e_value(each, sample_ratio.SHARES) for each in counts[hour]]
         assert (max(values) >= e_bh(values, TRIGGER_ALPHA)) == (hour == found)
 
 
 def test_hourly_counts_add_up() -> None:
     counts = skewed_counts(0)
-    assert counts.shape == (sample_ratio.HOURS, 2, 1 + len(sample_ratio.STRATA), 2)
-    assert (counts[:, :, 0] == counts[:, :, 1:].sum(axis=2)).all()
-    assert (counts[:, 1] <= counts[:, 0]).all()
-    assert counts[-1, 0, 0].sum() == pytest.approx(sample_ratio.PROFILES, rel=0.01)
+    assert counts.shape == (sample_ratio.HOURS, sample_ratio.HYPOTHESES, 2)
+    of_units, crossovers = (
+        counts[:, :-1].reshape(sample_ratio.HOURS, 2, sample_ratio.SLICES, 2),
+        counts[:, -1],
+    )
+    everybody, strata = of_units[:, :, 0], of_units[:, :, 1 : 1 + sample_ratio.STRATA.size]
+    regions, platforms = np.split(
+        of_units[:, :, 1 + sample_ratio.STRATA.size :], [len(sample_ratio.STRATA)], axis=2
+    )
+    for sliced in (strata, regions, platforms):
+        assert (everybody == sliced.sum(axis=2)).all()
+    assert (platforms[:, :, 0] == strata[:, :, :: sample_ratio.STRATA.shape[1]].sum(axis=2)).all()
+    assert (platforms[:, 0, 0] == counts[:, sample_ratio.FIRST_PLATFORM]).all()
+    assert (of_units[:, 1] <= of_units[:, 0]).all() and (crossovers <= everybody[:, 0]).all()
+    assert counts[-1, sample_ratio.EVERYBODY].sum() == pytest.approx(sample_ratio.PROFILES, rel=0.01)
 
 
 def test_the_alarm_is_silent_on_clean_services_and_hourly_tests_are_not(findings: Findings) -> None:
