@@ -1,7 +1,7 @@
 """What a suite is made of: rules as plain data. No Great Expectations here: a suite is cheap to build and to hash."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -103,11 +103,11 @@ class Holds:
 
     @property
     def sql(self) -> str:
-        return " AND ".join(f"({condition})" for _, condition in self.conditions)
+        return _all_of(self.conditions)
 
     @property
     def expected(self) -> str:
-        return self.conditions[0][1] if len(self.conditions) == 1 else f"{self.name} for each of its columns"
+        return self.conditions[0][1] if len(self.conditions) == 1 else _for_each(self.name)
 
 
 @dataclass(frozen=True)
@@ -128,11 +128,11 @@ class Every:
 
     @property
     def sql(self) -> str:
-        return " AND ".join(f"({condition})" for _, condition in self.conditions)
+        return _all_of(self.conditions)
 
     @property
     def expected(self) -> str:
-        return f"{self.name} for each of its columns"
+        return _for_each(self.name)
 
 
 @dataclass(frozen=True)
@@ -367,6 +367,14 @@ class Suite:
         """Changes with any rule; equal for equal suites, in every process."""
         definition = repr((self.table, sorted(self.columns.items()), self.key, self.rules))
         return hashlib.sha256(definition.encode()).hexdigest()[:16]
+
+
+def _all_of(conditions: Sequence[tuple[str, str]]) -> str:
+    return " AND ".join(f"({condition})" for _, condition in conditions)
+
+
+def _for_each(name: str) -> str:
+    return f"{name} for each of its columns"
 
 
 def quoted(value: str) -> str:

@@ -28,6 +28,7 @@ from jobs.side_by_side import side_by_side
 from jobs.tables import Tables, Where
 from metrics.checksum import checksum
 from metrics.configuration.project import load_project
+from metrics.rollup.exposures import Span
 
 log = logging.getLogger("watchlift.audit_table")
 
@@ -96,7 +97,7 @@ def check_tables(
     Only days that are `due` (default: all), or ever were, are compared with others: their neighbours may hold a few
     late rows.
     """
-    earlier = _earlier_audits(tables, names, days)
+    earlier, enrolled = _earlier_audits(tables, names, days), enrolments(tables)
     # Great Expectations is not made for threads; counting is, and what it waits for is the driver.
     counts = [
         partial(
@@ -105,6 +106,7 @@ def check_tables(
             days=days,
             due=days if due is None else due,
             past=earlier.get(name, {}),
+            enrolled=enrolled,
         )
         for name in names
     ]
@@ -112,7 +114,12 @@ def check_tables(
 
 
 def _counted(
-    tables: Tables, suite: Suite, days: Sequence[date], due: Sequence[date], past: Mapping[date, Past]
+    tables: Tables,
+    suite: Suite,
+    days: Sequence[date],
+    due: Sequence[date],
+    past: Mapping[date, Past],
+    enrolled: Sequence[Span],
 ) -> _Counted:
     started, column, name = time.monotonic(), suite.day_column, suite.table
     audited = tuple(sorted(set(days))) if column else (max(days),)
@@ -120,7 +127,7 @@ def _counted(
     version = checksum([each for each in suite.columns_read if each in frame.columns])
     # A day on which rows were due once stays such a day, whatever touches it later.
     was_due = {*due, *(day for day, seen in past.items() if seen.floor > 0)}
-    full = floors_of(name, tables.project, audited, enrolments(tables))
+    full = floors_of(name, tables.project, audited, enrolled)
     layer_below = below(tables, name, frame, audited)
     due_now = {day for day in was_due if not layer_below.get(day, Below()).is_empty}
     floors = {day: floor if day in due_now or not column else 0 for day, floor in full.items()}

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -77,9 +78,12 @@ def read_rows(location: TableLocation, name: str, where: pc.Expression) -> list[
 
 
 def latest_day(location: TableLocation, name: str) -> date | None:
-    """The last `day` that the table has rows of; None where it has none."""
+    """The last `day` that a table partitioned by it has; None where it has none. From its log, no row is read."""
     table = _open(location, name)
-    return max(dataset_of(table).to_table(["day"]).column("day").to_pylist(), default=None) if table else None
+    if table is None:
+        return None
+    last: date | None = pc.max(pa.table(table.get_add_actions(flatten=True))["partition.day"]).as_py()
+    return last
 
 
 def count_rows(location: TableLocation, name: str) -> int | None:

@@ -37,7 +37,7 @@ def spans(tables: Tables) -> dict[str, Span]:
     }
 
 
-def enrolments(tables: Tables) -> list[tuple[date, date]]:
+def enrolments(tables: Tables) -> list[Span]:
     """The first and the last day of each enrolment, of every epoch."""
     restarts = restarts_of(tables)
     epochs = [epoch for each in tables.project.experiments for epoch in restarts.epochs(each)]

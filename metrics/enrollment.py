@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from metrics.configuration.experiment import Experiment, Restart
-from metrics.rows import SrmCheck
+from metrics.rows import HOUSEHOLD, PROFILE, SrmCheck
 from metrics.statistics.layout import ALL
 
 BLOCKED = "blocked"
@@ -100,9 +100,9 @@ def known_at(checks: Iterable[SrmCheck]) -> dict[datetime, Known]:
 def _known(checks: Sequence[SrmCheck]) -> Known:
     exposed = {check.unit: sum(check.observed.values()) for check in checks if check.slice == ALL}
     return Known(
-        exposed.get("profile", 0),
-        exposed.get("household", 0),
-        max(checks, key=lambda check: (check.log_e_value or 0.0, check.unit == "profile")),
+        exposed.get(PROFILE, 0),
+        exposed.get(HOUSEHOLD, 0),
+        max(checks, key=lambda check: (check.log_e_value or 0.0, check.unit == PROFILE)),
         sum(check.triggered for check in checks),
     )
 
@@ -113,9 +113,7 @@ def blocked(triggered: Iterable[SrmCheck]) -> list[EnrollmentSlice]:
     Of its profiles and its households, those further from the plan give the reason.
     """
     found: dict[tuple[int, str, str], EnrollmentSlice] = {}
-    for check in sorted(
-        triggered, key=lambda check: (-(check.log_e_value or 0.0), check.unit == "household")
-    ):
+    for check in sorted(triggered, key=lambda check: (-(check.log_e_value or 0.0), check.unit == HOUSEHOLD)):
         found.setdefault((check.epoch, check.slice, check.slice_value), _blocked_by(check))
     return [found[key] for key in sorted(found)]
 

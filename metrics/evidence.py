@@ -8,7 +8,7 @@ from typing import Literal
 from metrics.configuration.catalogue import Catalogue, Metric
 from metrics.configuration.design import Design
 from metrics.configuration.experiment import Experiment
-from metrics.rows import Estimate, QualityResult, SrmCheck
+from metrics.rows import PROFILE, Estimate, QualityResult, SrmCheck
 
 GuardrailStatus = Literal["passed", "breached", "undecided", "not computable"]
 PrimaryStatus = Literal["better", "worse", "not significant", "not due", "not computable"]
@@ -156,7 +156,7 @@ def latest_cumulative(srm_checks: Sequence[SrmCheck]) -> tuple[SrmCheck, ...]:
 
 def exposed_by_arm(srm: Sequence[SrmCheck]) -> Mapping[str, int]:
     """Profiles exposed so far in the arm of their first exposure, crossovers included; empty if never counted."""
-    overall = [check for check in srm if check.unit == "profile" and check.slice == ALL]
+    overall = [check for check in srm if check.unit == PROFILE and check.slice == ALL]
     return overall[-1].observed if overall else {}
 
 

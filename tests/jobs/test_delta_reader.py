@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobs.delta_reader import analysis_days, count_rows, read_truth, readout_rows_of
+from jobs.delta_reader import analysis_days, count_rows, latest_day, read_truth, readout_rows_of
 from jobs.tables import Tables
 from metrics.configuration.project import TableLocation, load_project
 from metrics.errors import InputError
@@ -40,6 +40,18 @@ def test_reads_what_spark_wrote(tables: Tables) -> None:
     assert (rows.population, rows.analysed) == (None, {"control": 3, "treatment": 2})
     assert analysis_days(project, "homepage_ranking") == [other_day, DAY]
     assert analysis_days(project, "another") == []
+
+
+def test_the_last_day_is_one_that_still_has_rows(tables: Tables) -> None:
+    location = tables.project.tables
+    assert latest_day(location, "data_quality_results") is None
+    tables.create()
+    assert latest_day(location, "data_quality_results") is None
+    next_day = quality()["day"] + timedelta(days=1)
+    write(tables, "data_quality_results", [quality(), quality(day=next_day)])
+    assert latest_day(location, "data_quality_results") == next_day
+    tables.delete("data_quality_results", f"day = DATE'{next_day}'")
+    assert latest_day(location, "data_quality_results") == quality()["day"]
 
 
 def test_nothing_is_there_yet(tmp_path: Path) -> None:
