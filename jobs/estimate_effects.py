@@ -22,7 +22,8 @@ from metrics.enrollment import BLOCKED, end_of
 from metrics.errors import InputError
 from metrics.rollup.exposures import first_exposures, without_crossovers
 from metrics.rows import Estimate
-from metrics.statistics.analysis import Analysis, estimate
+from metrics.statistics.analysis import Analysis, estimate, marked_blocked
+from metrics.statistics.spillover import estimate_spillover
 
 log = logging.getLogger("watchlift.estimate_effects")
 REPLICATES = 10_000
@@ -35,7 +36,7 @@ def estimate_effects(tables: Tables, days: Days) -> None:
 
 
 def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
-    """Replace the experiment's rows of moments, interactions and estimates for the day.
+    """Replace the experiment's rows of moments, interactions, spillover and estimates for the day.
 
     Where nobody was exposed in the epoch yet, each is a row without data.
     """
@@ -51,19 +52,21 @@ def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: da
     # A quantile has no error but the bootstrap's, which then confirms the other metrics too.
     has_quantiles = any(metric.kind == "quantile" for metric in experiment.metrics(catalogue))
     replicates = REPLICATES if has_quantiles else 0
-    analysis = estimate(
-        windows.drop("audited_inputs"), experiment, catalogue, analysis_day, experiment.epoch, replicates
-    )
+    windows = windows.drop("audited_inputs")
+    analysis = estimate(windows, experiment, catalogue, analysis_day, experiment.epoch, replicates)
+    spilled = estimate_spillover(windows, experiment, catalogue, analysis_day)
     if sample_ratio_broken(tables, experiment, analysis_day):
-        analysis = analysis.blocked()
+        analysis, spilled = analysis.blocked(), marked_blocked(spilled)
     moments = [{**asdict(row), "input_version": analysis.input_version} for row in analysis.moments]
     interactions = [asdict(row) for row in analysis.interactions]
+    spillover = [asdict(row) for row in spilled]
     rows = _identified(tables, experiment, analysis_day, analysis, inputs)
 
     def write(name: str, content: Sequence[dict[str, Any]], to: Tables) -> None:
         to.replace(name, to.frame(name, content), where)
 
-    side_by_side(tables, partial(write, "moments", moments), partial(write, "interactions", interactions))
+    beside = {"moments": moments, "interactions": interactions, "spillover": spillover}
+    side_by_side(tables, *(partial(write, name, content) for name, content in beside.items()))
     # The last: where a day's estimates are, so is what they rest on.
     write("estimates", [asdict(row) for row in rows], tables)
     computed = sum(row.status == "ok" for row in rows)

@@ -82,6 +82,34 @@ class InteractionRow:
     p_value: float | None = None
 
 
+@dataclass(frozen=True)
+class SpilloverRow:
+    """A row of `spillover`: what housemates in `arm` change in a profile of either arm, in the metric's unit.
+
+    Of profiles with housemates in the experiment: `n_profiles_control` have all of them in the control,
+    `n_profiles_arm` at least one in `arm`. `n_shared_households` hold two such profiles or more, `n_mixed_households`
+    of them profiles of different arms. Numbers are null where the status is not ok.
+    """
+
+    experiment_id: str
+    epoch: int
+    analysis_day: date
+    metric: str
+    arm: str
+    status: str
+    n_shared_households: int
+    n_mixed_households: int
+    n_profiles_control: int
+    n_profiles_arm: int
+    control_mean: float | None = None
+    effect: float | None = None
+    std_error: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    df: float | None = None
+    p_value: float | None = None
+
+
 # Crossovers are profiles seen in more than one arm.
 PROFILE, HOUSEHOLD, CROSSOVER = SRM_UNITS = ("profile", "household", "crossover")
 

@@ -201,6 +201,14 @@ def _result_tables() -> tuple[Table, ...]:
             ("experiment_id", "analysis_day"),
         ),
         Table(
+            "spillover",
+            _columns(f"""{cell}, metric STRING, arm STRING, n_shared_households BIGINT, n_mixed_households BIGINT,
+                         n_profiles_control BIGINT, n_profiles_arm BIGINT, control_mean DOUBLE, effect DOUBLE,
+                         std_error DOUBLE, ci_low DOUBLE, ci_high DOUBLE, df DOUBLE, p_value DOUBLE, status STRING"""),
+            ("experiment_id", "epoch", "analysis_day", "metric", "arm"),
+            ("experiment_id", "analysis_day"),
+        ),
+        Table(
             "looks",
             _columns("""experiment_id STRING, epoch INT, metric STRING, arm STRING, look INT, input_version STRING,
                         analysis_day DATE, information DOUBLE, information_fraction DOUBLE, alpha_spent DOUBLE,

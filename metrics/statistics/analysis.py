@@ -5,7 +5,7 @@ scores of the regressions and interaction tests. A fifth, on request, sums bucke
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from scipy.special import ndtri
 
 from metrics.configuration.catalogue import Catalogue, Metric
 from metrics.configuration.design import Design
-from metrics.rows import Estimate, InteractionRow
+from metrics.rows import Estimate, InteractionRow, SpilloverRow
 from metrics.statistics import estimators as e
 from metrics.statistics.basis import Basis, moments_with_status
 from metrics.statistics.cells import Cell, Plan, cell_moments
@@ -52,7 +52,7 @@ from metrics.statistics.results import OK, Result, counts_of
 from metrics.statistics.second_pass import AnyFit, AnySums, sum_scores
 from metrics.statistics.survey import take_survey
 
-Row = TypeVar("Row", Estimate, InteractionRow)
+Row = TypeVar("Row", Estimate, InteractionRow, SpilloverRow)
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class Analysis:
         """The same where the epoch's sample ratio is broken: rows keep their numbers, and are marked."""
         return replace(
             self,
-            estimates=tuple(map(_marked, self.estimates)),
-            interactions=tuple(map(_marked, self.interactions)),
+            estimates=marked_blocked(self.estimates),
+            interactions=marked_blocked(self.interactions),
         )
 
 
@@ -96,10 +96,12 @@ def estimate(
     analysis_day: date | None,
     epoch: int = 0,
     replicates: int = 0,
+    only: Collection[str] | None = None,
 ) -> Analysis:
     """Every metric x estimator x segment level x arm as a row, computable or not; runs Spark actions.
 
-    windows: this experiment's, epoch's and day's rows of profile_windows. Bootstrap rows only with `replicates`.
+    windows: this experiment's, epoch's and day's rows of profile_windows. Bootstrap rows only with `replicates`;
+    `only`: the estimators to take, all that apply by default.
     """
     analysed = with_events_counted(windows.where(F.col("arm").isin(*design.arms)), design.metrics(catalogue))
     survey = take_survey(analysed, design, metrics_by_population(design, catalogue))
@@ -112,7 +114,8 @@ def estimate(
     with household_rows(analysis_frame(analysed, design, survey), partitions_of(survey)) as rows:
         cells = cell_moments(rows, plan)
         basis = Basis(design, catalogue, plan, groups, cells, has_windows=analysis_day is not None)
-        asked = list(questions(design, catalogue, groups, basis.slices, bootstrap=replicates > 0))
+        applicable = questions(design, catalogue, groups, basis.slices, bootstrap=replicates > 0)
+        asked = [q for q in applicable if only is None or q.estimator in only]
         regressions = {q: _regression(q, basis) for q in asked if q.estimator in SECOND_PASS}
         interactions = _interactions(basis)
         sums = sum_scores(rows, _open_fits(basis, regressions) | _open_fits(basis, interactions))
@@ -135,8 +138,9 @@ def estimate(
     )
 
 
-def _marked(row: Row) -> Row:
-    return replace(row, status="srm_blocked") if row.status == OK else row
+def marked_blocked(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """Rows of an epoch whose sample ratio is broken: they keep their numbers."""
+    return tuple(replace(row, status="srm_blocked") if row.status == OK else row for row in rows)
 
 
 def _open_fits(

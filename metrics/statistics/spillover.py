@@ -1,0 +1,129 @@
+"""Do the arms of its housemates change what a profile does? What randomization by profile leaves out, if they do.
+
+The arm of a profile's housemates is drawn independently of its own, so among profiles of one arm with equally many
+housemates, those with one in treatment are compared with those with none: by `ols` with a dummy for each (own arm,
+number of housemates), the experiment's covariates and errors clustered by household. The difference between arms
+holds none of this; a launch to everybody brings it on top.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from functools import reduce
+from operator import add
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from metrics.configuration.catalogue import Catalogue
+from metrics.configuration.experiment import STANDING_SEGMENT, Covariates, Experiment
+from metrics.rows import Estimate, SpilloverRow
+from metrics.statistics.analysis import estimate
+from metrics.statistics.layout import ALL
+from metrics.statistics.questions import estimators_of
+
+# Rows of larger households (shared accounts, hotels) would take a dummy for each of many sizes.
+MOST_HOUSEMATES = 7
+_PLACE = "own_arm_and_housemates"
+_ESTIMATOR = "ols"
+
+
+def estimate_spillover(
+    windows: DataFrame, experiment: Experiment, catalogue: Catalogue, analysis_day: date
+) -> tuple[SpilloverRow, ...]:
+    """A row for each primary metric with a mean and each treatment arm; runs Spark actions.
+
+    windows: this experiment's, epoch's and day's rows of profile_windows. Nothing where profiles are not what was
+    randomized. Housemates are those exposed by the analysis day, crossovers left out; whose housemates are in several
+    treatment arms, or more than MOST_HOUSEMATES, is left out.
+    """
+    design = _design(experiment)
+    metrics = [
+        name for name in design.primary if _ESTIMATOR in estimators_of(catalogue.metrics[name], design, ALL)
+    ]
+    if experiment.randomized_by != "unit" or not metrics:
+        return ()
+    design = replace(design, primary=tuple(metrics))
+    counts = _household_counts(windows, experiment)
+    rows = with_housemates(windows, experiment).drop(STANDING_SEGMENT)
+    found = estimate(rows, design, catalogue, analysis_day, experiment.epoch, only=(_ESTIMATOR,))
+    return tuple(_row(each, counts, analysis_day) for each in found.estimates)
+
+
+def with_housemates(windows: DataFrame, experiment: Experiment) -> DataFrame:
+    """Rows of profiles with housemates in the experiment: `arm` is that of the housemates, beside the place of the row.
+
+    The arm of housemates is the control where all of them are, a treatment arm where that is the only other one.
+    """
+    household = Window.partitionBy("household_id")
+    others = {
+        arm: F.count_if(_is(arm)).over(household) - F.when(_is(arm), 1).otherwise(0)
+        for arm in experiment.arms
+    }
+    n_others = reduce(add, others.values())
+    place = F.concat_ws("|", F.col("arm"), F.col("_n_others").cast("string"))
+    return (
+        windows.withColumns({"_arm_of_others": _arm_of(others), "_n_others": n_others})
+        .where(F.col("_arm_of_others").isNotNull() & F.col("_n_others").between(1, MOST_HOUSEMATES))
+        .withColumns({_PLACE: place, "arm": F.col("_arm_of_others")})
+        .drop("_arm_of_others", "_n_others")
+    )
+
+
+def _arm_of(others: Mapping[str, Column]) -> Column:
+    """From how many of the others are in each arm; null where they are in several treatment arms."""
+    control, *treatments = others
+    seen = F.array_compact(F.array(*(F.when(others[arm] > 0, F.lit(arm)) for arm in treatments)))
+    return F.when(F.size(seen) == 0, F.lit(control)).when(F.size(seen) == 1, F.get(seen, F.lit(0)))
+
+
+def _design(experiment: Experiment) -> Experiment:
+    """The experiment on its housemates' arms: primaries only, everybody together, the place among the covariates."""
+    own = experiment.covariates or Covariates(0, (), ())
+    return replace(
+        experiment,
+        secondary=(),
+        guardrails={},
+        strata=(),
+        segments=(),
+        covariates=replace(own, attributes=(*own.attributes, _PLACE)),
+    )
+
+
+def _household_counts(windows: DataFrame, experiment: Experiment) -> Mapping[str, int]:
+    """Of households with two profiles or more: how many, and how many of those hold different arms."""
+    households = (
+        windows.where(F.col("arm").isin(*experiment.arms))
+        .groupBy("household_id")
+        .agg(F.count(F.lit(1)).alias("n"), (F.min("arm") != F.max("arm")).alias("is_mixed"))
+    )
+    counted = households.agg(
+        F.count_if(F.col("n") > 1).alias("n_shared_households"),
+        F.count_if("is_mixed").alias("n_mixed_households"),
+    )
+    return counted.collect()[0].asDict()
+
+
+def _row(found: Estimate, counts: Mapping[str, int], analysis_day: date) -> SpilloverRow:
+    return SpilloverRow(
+        experiment_id=found.experiment_id,
+        epoch=found.epoch,
+        analysis_day=analysis_day,
+        metric=found.metric,
+        arm=found.arm,
+        status=found.status,
+        n_profiles_control=found.n_profiles_control or 0,
+        n_profiles_arm=found.n_profiles_arm or 0,
+        control_mean=found.control_mean,
+        effect=found.effect,
+        std_error=found.std_error,
+        ci_low=found.ci_low,
+        ci_high=found.ci_high,
+        df=found.df,
+        p_value=found.p_value,
+        **counts,
+    )
+
+
+def _is(arm: str) -> Column:
+    return F.col("arm") == arm
