@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from jobs.arguments import Parser, WorkFailed, parse_day, run
-from jobs.commands import analyze, data_docs, numbers, planning, restart
+from jobs.commands import allocate, analyze, data_docs, numbers, planning, restart
 from jobs.commands.common import add_command, print_answer, print_json, print_text
 from metrics.errors import ConfigurationError, InputError
 
@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     bucket.add_argument("--epoch", type=_epoch, help="of the experiment (default: today's)")
     bucket.add_argument("ids", nargs="+", type=_unit_id, metavar="ID")
 
+    allocate.add_commands(commands)
     analyze.add_commands(commands)
     data_docs.add_commands(commands)
     restart.add_commands(commands)
@@ -114,11 +115,12 @@ def _validate(arguments: argparse.Namespace) -> None:
 
 
 def _bucket(arguments: argparse.Namespace) -> None:
-    from jobs.delta_reader import restarts_of
+    from jobs.delta_reader import allocations_of, restarts_of
+    from metrics.assignment import in_force
     from metrics.bucketing import arm_of, arm_salt, bucket
     from metrics.configuration.project import load_project
 
-    shares, salt = None, arguments.salt
+    shares, salt, allocation = None, arguments.salt, None
     if arguments.epoch is not None and not arguments.experiment:
         raise InputError("--epoch is of an --experiment; give that, or the --salt alone")
     if arguments.experiment:
@@ -127,11 +129,15 @@ def _bucket(arguments: argparse.Namespace) -> None:
         shares, epoch = experiment.arms, arguments.epoch
         if epoch is None:
             epoch = restarts_of(project).as_of(experiment, datetime.now(UTC).date()).epoch
+            allocation = in_force(allocations_of(project, experiment.id), datetime.now(UTC)).get(
+                experiment.id
+            )
         salt = arm_salt(experiment.id, epoch)
     rows = []
     for unit_id in arguments.ids:
         number = bucket(salt, unit_id)
-        rows.append({"id": unit_id, "bucket": number, "arm": arm_of(number, shares) if shares else None})
+        arm = arm_of(number, shares) if shares and (allocation is None or allocation.holds(unit_id)) else None
+        rows.append({"id": unit_id, "bucket": number, "arm": arm})
     print_answer(
         arguments, rows, "".join(f"{row['id']}\t{row['bucket']}\t{row['arm'] or '-'}\n" for row in rows)
     )

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
+from jobs.allocations import keep_allocation
 from jobs.application import day_job
 from jobs.arguments import Days
 from jobs.delta_reader import readout_rows_of
@@ -29,7 +30,10 @@ def decide_rollout(tables: Tables, days: Days) -> None:
 
 
 def decide_experiment(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
-    """Add the readout's decision to rollout_decisions, unless the same one was made from the same rows before."""
+    """Add the readout's decision to rollout_decisions, unless the same one was made from the same rows before.
+
+    Then have its share in `allocations` from the next day on.
+    """
     rows = readout_rows_of(tables.project, experiment, analysis_day)
     decision = build_readout(experiment, tables.project.catalogue, analysis_day, rows).decision
     columns = _columns(decision)
@@ -41,6 +45,8 @@ def decide_experiment(tables: Tables, experiment: Experiment, analysis_day: date
     }
     frame = tables.frame("rollout_decisions", [{**identity, **columns}])
     tables.merge("rollout_decisions", frame, {"experiment_id": [experiment.id]})
+    if experiment.randomized_by != "none":
+        keep_allocation(tables, experiment, decision.stage_to, end_of(analysis_day))
     log.info("%s %s: %s", experiment.id, analysis_day, decision.action)
 
 

@@ -13,6 +13,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from jobs.arguments import WorkFailed
 from jobs.delta_dataset import dataset_of
+from metrics.assignment import Allocation, allocation_of
 from metrics.configuration.experiment import Experiment
 from metrics.configuration.project import Project, TableLocation
 from metrics.enrollment import RESTART, Restarts
@@ -44,11 +45,18 @@ def readout_rows_of(project: Project, experiment: Experiment, day: date) -> Read
         analysed=_counts_by(at, "profile_windows", of_day, "arm"),
         interactions=read_rows(at, "interactions", of_day),
         restarts=restarts,
+        allocations=allocations_of(project, experiment.id),
     )
 
 
 def restarts_of(project: Project) -> Restarts:
     return Restarts.of(read_rows(project.tables, "enrollment_status", pc.field("slice") == RESTART))
+
+
+def allocations_of(project: Project, experiment_id: str) -> list[Allocation]:
+    """Those of one experiment, ever, ascending."""
+    rows = read_rows(project.tables, "allocations", pc.field("experiment_id") == experiment_id)
+    return sorted(map(allocation_of, rows), key=lambda each: each.effective_from)
 
 
 def analysis_days(project: Project, experiment_id: str) -> list[date]:

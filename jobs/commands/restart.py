@@ -2,13 +2,13 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import date
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from jobs.arguments import parse_day
 from jobs.commands.common import add_command, print_answer
-from jobs.delta_reader import analysis_days, latest_day, restarts_of
+from jobs.delta_reader import allocations_of, analysis_days, latest_day, restarts_of
 from jobs.readout_files import readout_files
 from metrics.bucketing import arm_salt
 from metrics.configuration.experiment import Experiment, Restart
@@ -57,7 +57,7 @@ def _restart(arguments: argparse.Namespace) -> None:
     text = (
         f"{current.id}: epoch {restart.epoch} from {restart.valid_from}\n"
         f"  reason: {restart.reason}\n"
-        f"  arms are drawn by the salt {answer['arm_salt']}: tell the assignment service\n"
+        f"  arms are drawn by the salt {answer['arm_salt']}: assignment services must take it from then on\n"
         "  profiles exposed before are left out; what was estimated before stays, marked\n"
     )
     if exposed_to and exposed_to >= restart.valid_from:
@@ -102,8 +102,10 @@ def _render(project: Project, experiment: Experiment, days: Sequence[date]) -> N
 
 
 def _record(project: Project, experiment: Experiment, restart: Restart) -> None:
+    from jobs.allocations import keep_allocation
     from jobs.embedded import embedded_spark
     from jobs.tables import Tables
+    from metrics.assignment import in_force
     from metrics.enrollment import row_of_restart
 
     with embedded_spark("watchlift-restart") as spark:
@@ -111,3 +113,8 @@ def _record(project: Project, experiment: Experiment, restart: Restart) -> None:
         tables.create()
         rows = tables.frame("enrollment_status", [asdict(row_of_restart(experiment.id, restart))])
         tables.merge("enrollment_status", rows, {"experiment_id": [experiment.id]})
+        first = datetime.combine(restart.valid_from, time(), UTC)
+        allocated = in_force(allocations_of(project, experiment.id), first).get(experiment.id)
+        if allocated:  # services take the new salt from there
+            begun = replace(experiment, restart=restart)
+            keep_allocation(tables, begun, allocated.exposed_share, first)

@@ -1,6 +1,7 @@
 """One experiment's pre-registration: conf/experiments/*.yml as a frozen object (DESIGN §5)."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from metrics.sequential.spending import EXPECTED, known_spending
 SEGMENT_COLUMNS = ("tenure_band", "device", "region")
 ATTRIBUTES = ("tenure_days", "device", "region")
 STANDING_SEGMENT = "tenure_band"
+TENURE_BANDS = ("new", "established", "unknown")
 NEW_PROFILE_DAYS = 30
 _FIRST_START, _LAST_START = date(2000, 1, 1), date(2199, 12, 31)
 
@@ -53,6 +55,7 @@ class Restart:
 class Experiment(Design):
     """An experiment on profiles, decided before the start: enrolment, windows, rollout beside its design.
 
+    `targeting`: for each of these columns the values that a profile may have at its first exposure to be enrolled.
     `restart`: the one that began the epoch that is meant, None in the first, which is epoch 0; `ended`: the one that
     ended it, None in the last.
     """
@@ -62,6 +65,7 @@ class Experiment(Design):
     unit: str
     cluster: str
     layer: str
+    targeting: Mapping[str, tuple[str, ...]]
     start: date
     enrollment_days: int
     covariates: Covariates | None
@@ -137,6 +141,7 @@ def load_experiment(path: Path, catalogue: Catalogue) -> Experiment:
         cluster=top.choice("cluster", ("household_id",), "household_id"),
         randomized_by=top.choice("randomized_by", ("unit", "cluster", "none"), "unit"),
         layer=top.name("layer", path.stem),
+        targeting=_targeting(top),
         arms=read_arms(top),
         start=_start(top),
         enrollment_days=top.days("enrollment_days", 14),
@@ -182,6 +187,20 @@ def _covariates(top: Section, catalogue: Catalogue) -> Covariates | None:
             )
     section.finish()
     return covariates if covariates.columns else None
+
+
+def _targeting(top: Section) -> dict[str, tuple[str, ...]]:
+    section = top.section("targeting", {})
+    targeting = {name: section.texts(name) for name in SEGMENT_COLUMNS if name in section.values}
+    section.known.update(SEGMENT_COLUMNS)
+    section.finish()
+    for name, values in targeting.items():
+        if not values:
+            section.fault(name, "lists nothing, so nobody could be enrolled; list values, or take it out")
+        for value in values if name == STANDING_SEGMENT else ():
+            if value not in TENURE_BANDS:
+                section.fault(name, f"lists {shown(value)}; expected among {', '.join(TENURE_BANDS)}")
+    return targeting
 
 
 def _start(top: Section) -> date:

@@ -3,11 +3,13 @@
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from metrics.configuration.catalogue import Catalogue, load_catalogue
 from metrics.configuration.experiment import Experiment, load_experiments
+from metrics.configuration.layers import load_layers
 from metrics.configuration.sources import Sources, load_sources
 from metrics.configuration.yaml import Section, raise_faults, read_section, shown
 from metrics.errors import InputError
@@ -29,10 +31,13 @@ class TableLocation:
 
 @dataclass(frozen=True)
 class Project:
+    """`holdouts`: the share of each layer that no experiment gets, of layers that declare one."""
+
     conf_dir: Path
     data_dir: Path
     catalogue: Catalogue
     experiments: tuple[Experiment, ...]
+    holdouts: Mapping[str, float]
     sources: Sources
     tables: TableLocation
     conf_hash: str
@@ -60,6 +65,7 @@ def load_project(conf_dir: Path, data_dir: Path | None = None) -> Project:
         data_dir=data,
         catalogue=catalogue,
         experiments=experiments,
+        holdouts=load_layers(conf_dir / "layers.yml", experiments, catalogue),
         sources=load_sources(conf_dir / "sources.yml", data),
         tables=load_location(conf_dir / "tables.yml", data),
         conf_hash=_hash_of(conf_dir),

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from metrics.assignment import Allocation
 from metrics.configuration.catalogue import Catalogue
-from metrics.configuration.experiment import STANDING_SEGMENT, Experiment
+from metrics.configuration.experiment import STANDING_SEGMENT, TENURE_BANDS, Experiment
 from metrics.decision import Decision, Stage, decide
 from metrics.enrollment import Restarts, end_of
 from metrics.errors import InputError
@@ -33,8 +34,6 @@ from metrics.rows import (
     row_of,
 )
 
-_TENURE_ORDER = ("new", "established", "unknown")
-
 
 def readout_rows(
     estimates: Iterable[Mapping[str, Any]],
@@ -46,6 +45,7 @@ def readout_rows(
     analysed: Mapping[str, int] | None = None,
     interactions: Iterable[Mapping[str, Any]] = (),
     restarts: Restarts | None = None,
+    allocations: Iterable[Allocation] = (),
 ) -> ReadoutRows:
     """Rows as the tables and the truth file give them, typed; only the latest epoch counts."""
     typed = [row_of(Estimate, row) for row in estimates]
@@ -63,6 +63,7 @@ def readout_rows(
         analysed=analysed,
         interactions=tuple(test for test in tests if test.epoch == epoch),
         restarts=restarts or Restarts(),
+        allocations=tuple(allocations),
     )
 
 
@@ -78,7 +79,7 @@ def build_readout(
         )
     checks = _up_to(rows.srm_checks, analysis_day)
     evidence = gather(experiment, catalogue, analysis_day, rows.estimates, checks, rows.quality)
-    stage = _stage_in_force(rows.rollout_decisions, analysis_day)
+    stage = _stage_in_force(rows, analysis_day)
     decision = decide(experiment, catalogue, analysis_day, rows.estimates, checks, rows.quality, stage)
     primary = [row for (metric, _), row in evidence.rows.items() if metric == experiment.primary[0]]
     return Readout(
@@ -118,16 +119,17 @@ def _up_to(checks: Sequence[SrmCheck], analysis_day: date) -> tuple[SrmCheck, ..
     return tuple(check for check in checks if check.window_end <= end_of(analysis_day))
 
 
-def _stage_in_force(decisions: Sequence[RolloutDecision], analysis_day: date) -> Stage | None:
+def _stage_in_force(rows: ReadoutRows, analysis_day: date) -> Stage | None:
     """The stage during this day: what the last decision before its end led to, and since which day.
 
     A decision is dated by the end of its day, which is the beginning of the first day that it governs. Of two for
-    one time (late data), the more careful counts.
+    one time (late data), the more careful counts. Before the epoch's first one it is the share that was allocated.
     """
-    earlier = [decision for decision in decisions if decision.decided_for < end_of(analysis_day)]
+    earlier = [each for each in rows.rollout_decisions if each.decided_for < end_of(analysis_day)]
     earlier.sort(key=lambda decision: (decision.decided_for, -decision.stage_to))
     if not earlier:
-        return None
+        opened = [each for each in rows.allocations if each.effective_from < end_of(analysis_day)]
+        return Stage(opened[-1].exposed_share, opened[-1].effective_from.date()) if opened else None
     share = earlier[-1].stage_to
     reached = [decision for decision in earlier if decision.stage_to == share != decision.stage_from]
     return Stage(share, reached[-1].decided_for.date() if reached else None)
@@ -195,8 +197,8 @@ def _segment_readings(evidence: Evidence, rows: ReadoutRows) -> tuple[MetricRead
 
 
 def _value_order(row: Estimate) -> tuple[int, str, str]:
-    is_tenure = row.segment == STANDING_SEGMENT and row.segment_value in _TENURE_ORDER
-    return (_TENURE_ORDER.index(row.segment_value) if is_tenure else 0, row.segment_value, row.arm)
+    is_tenure = row.segment == STANDING_SEGMENT and row.segment_value in TENURE_BANDS
+    return (TENURE_BANDS.index(row.segment_value) if is_tenure else 0, row.segment_value, row.arm)
 
 
 def _metric_reading(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from metrics.assignment import Allocation
 from metrics.configuration.experiment import Restart
 from metrics.decision import Decision
 from metrics.enrollment import Restarts
@@ -17,7 +18,7 @@ class ReadoutRows:
     """Rows of one experiment and one analysis day; checks and audits also of the days before.
 
     `population` counts the profiles table, `analysed` the rows of profile_windows by arm (crossovers are not in
-    it). None where they are not known.
+    it). None where they are not known. `allocations` are all of the experiment's, ascending.
     """
 
     estimates: tuple[Estimate, ...]
@@ -29,6 +30,7 @@ class ReadoutRows:
     analysed: Mapping[str, int] | None = None
     interactions: tuple[InteractionRow, ...] = ()
     restarts: Restarts = field(default_factory=Restarts)
+    allocations: tuple[Allocation, ...] = ()
 
 
 @dataclass(frozen=True)

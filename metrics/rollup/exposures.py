@@ -3,12 +3,17 @@
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import reduce
-from operator import or_
+from operator import and_, or_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from metrics.configuration.experiment import Experiment
+from metrics.configuration.experiment import (
+    NEW_PROFILE_DAYS,
+    STANDING_SEGMENT,
+    TENURE_BANDS,
+    Experiment,
+)
 from metrics.configuration.sources import Source
 from metrics.rollup.landing import canonical, judge, missing_rules, timing_rules
 from metrics.schemas import EXPOSURE_COLUMNS
@@ -52,10 +57,10 @@ def first_exposures(exposures: DataFrame, experiments: Sequence[Experiment]) -> 
     """One row per experiment and profile, as of the first exposure in the epoch's enrolment.
 
     Columns experiment_id, epoch, profile_id, exposure_day, n_arms (how many arms the profile was ever seen in: more
-    than one is a crossover) and exposed_at, arm, household_id, device, region, tenure_days of that row (a
+    than one is a crossover) and exposed_at, arm, household_id, device, region, tenure_days, tenure_band of that row (a
     device or region that nobody knows is "unknown"). Pass
     exposures up to the analysis day. A profile in no experiment's enrolment has no row, nor has one that was exposed
-    before its epoch: it has seen an arm of an earlier one.
+    before its epoch (it has seen an arm of an earlier one), or whom the experiment does not target.
     """
     started = exposures.where(_started(experiments))
     enrolled = _enrolled(experiments)
@@ -73,7 +78,14 @@ def first_exposures(exposures: DataFrame, experiments: Sequence[Experiment]) -> 
         .where(F.col("_first").isNotNull())
         .where(_any_of([_in(e) & (F.col("_since") >= F.lit(e.opens)) for e in experiments]))
         .select("experiment_id", "profile_id", "n_arms", "_first.*")
-        .withColumns({"exposure_day": F.to_date("exposed_at"), "epoch": _epoch(experiments)})
+        .withColumns(
+            {
+                "exposure_day": F.to_date("exposed_at"),
+                "epoch": _epoch(experiments),
+                STANDING_SEGMENT: _tenure_band(),
+            }
+        )
+        .where(_any_of([_in(e) & _targeted(e) for e in experiments]))
     )
 
 
@@ -103,6 +115,17 @@ def _enrolled(experiments: Sequence[Experiment]) -> Column:
     """Whether an exposure lies in its experiment's enrolment."""
     day = F.col("day")
     return _any_of([_in(e) & day.between(F.lit(e.opens), F.lit(e.last_enrollment_day)) for e in experiments])
+
+
+def _targeted(experiment: Experiment) -> Column:
+    wanted = [F.col(name).isin(*values) for name, values in experiment.targeting.items()]
+    return reduce(and_, wanted, F.lit(True))
+
+
+def _tenure_band() -> Column:
+    new, established, unknown = TENURE_BANDS
+    tenure = F.col("tenure_days")
+    return F.when(tenure.isNull(), unknown).when(tenure < NEW_PROFILE_DAYS, new).otherwise(established)
 
 
 def _epoch(experiments: Sequence[Experiment]) -> Column:

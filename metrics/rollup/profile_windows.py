@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from metrics import histogram
 from metrics.configuration.catalogue import Catalogue, Metric
-from metrics.configuration.experiment import NEW_PROFILE_DAYS, Covariates, Experiment
+from metrics.configuration.experiment import Covariates, Experiment
 from metrics.rollup.exposures import without_crossovers
 from metrics.schemas import declared_tables
 from metrics.statistics.layout import bins_of, stratum_of
@@ -127,7 +127,6 @@ def _finished(
     table = declared_tables(catalogue)["profile_windows"]
     computed = {
         "analysis_day": F.lit(analysis_day),
-        "tenure_band": _tenure_band(),
         **_matured(experiment, catalogue, analysis_day),
         **_known_covariates(experiment.covariates),
     }
@@ -157,8 +156,3 @@ def _known_covariates(covariates: Covariates | None) -> dict[str, Column]:
         return {}
     known = F.col("tenure_days") >= covariates.days
     return {f"pre_{name}": F.when(known, F.col(f"pre_{name}")) for name in covariates.measures}
-
-
-def _tenure_band() -> Column:
-    tenure = F.col("tenure_days")
-    return F.when(tenure.isNull(), "unknown").when(tenure < NEW_PROFILE_DAYS, "new").otherwise("established")

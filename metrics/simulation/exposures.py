@@ -1,10 +1,14 @@
 """Who is in the experiment, since when, and what the exposure log says of it."""
 
+from functools import reduce
+from operator import and_
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from metrics.bucketing import BUCKETS, arm_column, arm_salt, bucket_column, layer_salt
-from metrics.configuration.experiment import NEW_PROFILE_DAYS, Experiment
+from metrics.assignment import allocate
+from metrics.configuration.experiment import NEW_PROFILE_DAYS, STANDING_SEGMENT, Experiment
+from metrics.enrollment import end_of
 from metrics.errors import InputError
 from metrics.simulation import settings as S
 from metrics.simulation.draws import named, uniform
@@ -21,15 +25,13 @@ def assigned(population: DataFrame, experiment: Experiment, settings: Settings) 
     if experiment.randomized_by == "none":
         raise InputError(f"experiment '{experiment.id}' is observational; simulate one that randomizes")
     unit = "profile_id" if experiment.randomized_by == "unit" else "household_id"
-    in_experiment = bucket_column(layer_salt(experiment.layer), unit) < round(
-        BUCKETS * settings.exposed_share
-    )
-    arm = arm_column(bucket_column(arm_salt(experiment.id, experiment.epoch), unit), experiment.arms)
-    return population.select("*", F.when(in_experiment, arm).alias("arm"))
+    allocation = allocate(experiment, settings.exposed_share, end_of(settings.last_day))
+    return population.select("*", allocation.arm_column(unit).alias("arm"))
 
 
 def visits(assignments: DataFrame, experiment: Experiment, settings: Settings) -> DataFrame:
-    """Each profile's first homepage visit on each day from the experiment's start, inside the experiment only.
+    """Each profile's first homepage visit on each day from the experiment's start, inside the experiment only,
+    and only while it targets the profile.
 
     Columns: profile_id, epoch_day INT, visit BIGINT (time and device in one number, see `_visited_ms`).
     """
@@ -37,9 +39,21 @@ def visits(assignments: DataFrame, experiment: Experiment, settings: Settings) -
     last = epoch_day(settings.last_day)
     # An experiment that starts after the last simulated day has no visits.
     candidates = assignments.where(F.col("arm").isNotNull() & F.lit(first <= last))
-    homepage = sessions(candidates, settings, min(first, last), last).where("from_homepage")
+    opened = sessions(candidates, settings, min(first, last), last)
+    homepage = opened.where(F.col("from_homepage") & _targeted(experiment))
     visit = F.shiftleft("started_ms", _DEVICE_BITS) + F.col("session_device")
     return homepage.groupBy("profile_id", "epoch_day").agg(F.min(visit).alias("visit"))
+
+
+def _targeted(experiment: Experiment) -> Column:
+    tenure_days = F.col("epoch_day") - F.unix_date("signup_day")
+    known = {
+        "region": named(S.REGIONS, F.col("region")),
+        "device": named(S.DEVICES, F.col("session_device")),
+        STANDING_SEGMENT: F.when(tenure_days < NEW_PROFILE_DAYS, "new").otherwise("established"),
+    }
+    wanted = [known[name].isin(*values) for name, values in experiment.targeting.items()]
+    return reduce(and_, wanted, F.lit(True))
 
 
 def participants(

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from jobs.cli import main
+from jobs.delta_reader import allocations_of
 from metrics.bucketing import arm_of, arm_salt, bucket
 from metrics.configuration.experiment import Restart
+from metrics.configuration.project import load_project
 from metrics.enrollment import row_of_restart
 from tests.jobs.result_tables import write_configuration, write_srm
 from tests.result_rows import srm_check
@@ -80,6 +82,11 @@ def test_after_a_restart_arms_and_the_timeline_are_those_of_the_new_epoch(
 def test_a_restart_is_kept_once_however_often_it_is_asked_for(
     folders: str, ask: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    opened = ["allocate", "homepage", "--share", "0.2", "--valid-from", "2026-03-02", *folders.split()]
+    told = subprocess.run(
+        [sys.executable, "-m", "jobs.cli", *opened], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.startswith("homepage: 0.2 of layer homepage from 2026-03-02 on\n")
     reason = ["--reason", "the salt  was reused"]
     asked = ["restart", "homepage", "--valid-from", "2026-03-06", *reason, *folders.split()]
     command = [sys.executable, "-m", "jobs.cli", *asked, "--format", "json"]
@@ -95,7 +102,16 @@ def test_a_restart_is_kept_once_however_often_it_is_asked_for(
     assert json.loads(first.stdout) == kept
     assert main([*asked, "--format", "json"]) == 0  # no second epoch, and no Spark
     assert json.loads(capsys.readouterr().out) == kept
-    assert ask(f"bucket --experiment homepage {folders} 42")[0]["bucket"] == bucket("arm:homepage:1", 42)
+    units = {
+        row["id"]: row
+        for row in ask(f"bucket --experiment homepage {folders} {' '.join(map(str, range(50)))}")
+    }
+    assert units[42]["bucket"] == bucket("arm:homepage:1", 42)
+    inside = {unit for unit in units if bucket("layer:homepage", unit) < 2000}
+    assert {unit for unit, row in units.items() if row["arm"]} == inside
+    project = load_project(Path(folders.split()[1]), Path(folders.split()[3]))
+    allocated = [(each.arm_salt, each.layer_buckets) for each in allocations_of(project, "homepage")]
+    assert allocated == [("arm:homepage:0", ((0, 2000),)), ("arm:homepage:1", ((0, 2000),))]
     again = ["restart", "homepage", "--valid-from", "2026-03-06", "--reason", "another", *folders.split()]
     assert main(again) == 2
     assert "2026-03-06, on which epoch 1 of 'homepage' begins" in capsys.readouterr().err

@@ -57,6 +57,21 @@ def test_the_hash_follows_the_file(tmp_path: Path, catalogue: Catalogue) -> None
         ("owner:", "ownr:", "ownr: is not a key here; did you mean 'owner'?"),
         ("control: 0.5,", "control: 0.6,", "arms: shares add up to 1.1; they must add up to 1"),
         ("control: 0.5, treatment: 0.5", "control: 0.5", "arms: names 1;"),
+        (
+            "layer: homepage",
+            "layer: homepage\ntargeting: {device: []}",
+            "targeting.device: lists nothing, so nobody could be enrolled",
+        ),
+        (
+            "layer: homepage",
+            "layer: homepage\ntargeting: {plan: [basic]}",
+            "targeting.plan: is not a key here",
+        ),
+        (
+            "layer: homepage",
+            "layer: homepage\ntargeting: {tenure_band: [old]}",
+            "targeting.tenure_band: lists 'old'; expected among new, established, unknown",
+        ),
         ("[play_starts_7d]", "[play_start_7d]", "metric 'play_start_7d' is not in metrics.yml"),
         ("[watch_minutes_7d]", "[play_starts_7d]", "metric 'play_starts_7d' has two roles"),
         ("{margin: 0.001}", "{margin: -0.001}", "start_failure_rate.margin: is -0.001; expected more than 0"),

@@ -56,6 +56,7 @@ EXPERIMENT = Experiment(
     cluster="household_id",
     randomized_by="unit",
     layer="x",
+    targeting={},
     arms={"control": 0.5, "treatment": 0.5},
     start=START,
     enrollment_days=3,

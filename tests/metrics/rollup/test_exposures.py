@@ -81,3 +81,22 @@ def test_an_epoch_enrols_from_its_first_day_who_was_never_exposed_before(spark: 
     }
     ended = exposed_on(frame, {"x": (days[0], days[-2])}, days).collect()
     assert {row["profile_id"] for row in ended} == {1, 2, 3, 4}
+
+
+def test_only_profiles_that_the_experiment_targets_at_their_first_exposure_are_in(
+    spark: SparkSession,
+) -> None:
+    frame = exposures(
+        spark,
+        {"profile_id": 1, "device": "tv", "tenure_days": 40},
+        {"profile_id": 2, "device": "web", "tenure_days": 40},
+        {"profile_id": 2, "device": "tv", "tenure_days": 41, "exposed_at": at("2026-03-03T23:00")},
+        {"profile_id": 3, "device": "tv", "tenure_days": 3},
+        {"profile_id": 4, "device": "tv", "tenure_days": None},
+        {"experiment_id": "y", "profile_id": 2, "device": "web"},
+    )
+    targeted = replace(
+        EXPERIMENT, targeting={"device": ("tv", "ios"), "tenure_band": ("established", "unknown")}
+    )
+    rows = first_exposures(frame, [targeted, OTHER]).collect()
+    assert {(row["experiment_id"], row["profile_id"]) for row in rows} == {("x", 1), ("x", 4), ("y", 2)}

@@ -4,6 +4,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from metrics.bucketing import BUCKETS, arm_of, arm_salt, bucket, layer_salt
+from metrics.configuration.experiment import NEW_PROFILE_DAYS
 from metrics.errors import InputError
 from metrics.schemas import EXPOSURE_COLUMNS
 from metrics.simulation import settings as S
@@ -53,6 +54,18 @@ def test_nobody_is_enrolled_outside_the_enrolment(plain: ServiceFrames) -> None:
     later = frames.log.where(F.col("day") > F.lit(short.last_enrollment_day))
     assert later.count() > 0
     assert later.join(frames.joined.where("exposed_ms is null"), "profile_id", how="left_semi").count() == 0
+
+
+def test_only_who_is_targeted_is_exposed(plain: ServiceFrames) -> None:
+    targeting = {"device": ("tv", "web"), "region": ("latam",), "tenure_band": ("established",)}
+    log = ServiceFrames(plain.spark, plain.settings, replace(EXPERIMENT, targeting=targeting)).log
+    seen = log.agg(
+        *(F.collect_set(name).alias(name) for name in ("device", "region")),
+        F.min("tenure_days").alias("least"),
+    )
+    (row,) = seen.collect()
+    assert (sorted(row["device"]), row["region"]) == (["tv", "web"], ["latam"])
+    assert row["least"] >= NEW_PROFILE_DAYS
 
 
 def test_an_experiment_that_has_not_begun_exposes_nobody(plain: ServiceFrames) -> None:

@@ -1,0 +1,65 @@
+"""`watchlift allocate`: open an experiment to a share of its layer, for the services that assign."""
+
+import argparse
+from datetime import UTC, datetime, time
+from typing import Any
+
+from jobs.arguments import parse_day
+from jobs.commands.common import add_command, finite, print_answer
+from metrics.errors import InputError
+
+
+def add_commands(commands: Any) -> None:
+    parser = add_command(
+        commands, "allocate", "Open an experiment to a share of its layer: a row of `allocations`.", _allocate
+    )
+    parser.add_argument("experiment", metavar="EXPERIMENT")
+    parser.add_argument("--share", type=finite, help="of the layer (default: the first of rollout.stages)")
+    parser.add_argument(
+        "--valid-from", type=parse_day, required=True, help="first day of the share, YYYY-MM-DD (UTC)"
+    )
+
+
+def _allocate(arguments: argparse.Namespace) -> None:
+    from jobs.allocations import keep_allocation
+    from jobs.delta_reader import restarts_of
+    from jobs.embedded import embedded_spark
+    from jobs.tables import Tables
+    from metrics.configuration.project import load_project
+
+    project = load_project(arguments.conf_dir, arguments.data_dir)
+    experiment = project.experiment(arguments.experiment)
+    experiment = restarts_of(project).as_of(experiment, arguments.valid_from)
+    if experiment.randomized_by == "none":
+        raise InputError(f"experiment '{experiment.id}' is observational: nobody is assigned")
+    share = experiment.stages[0] if arguments.share is None else arguments.share
+    if not 0 <= share <= experiment.stages[-1]:
+        raise InputError(
+            f"--share is {share:g}; give one from 0 to {experiment.stages[-1]:g}, the last of its rollout.stages"
+        )
+    at = datetime.combine(arguments.valid_from, time(), UTC)
+    with embedded_spark("watchlift-allocate") as spark:
+        tables = Tables(spark, project, reason=f"allocate: share {share:g}")
+        tables.create()
+        made = keep_allocation(tables, experiment, share, at)
+    if made is None:
+        raise InputError(
+            f"--valid-from {arguments.valid_from} is before the last allocation of '{experiment.id}'; give a later day"
+        )
+    answer = {
+        "experiment_id": made.experiment_id,
+        "effective_from": made.effective_from.isoformat(),
+        "layer": made.layer,
+        "layer_salt": made.layer_salt,
+        "layer_buckets": [list(bounds) for bounds in made.layer_buckets],
+        "exposed_share": made.exposed_share,
+        "shares": dict(made.shares),
+        "arm_salt": made.arm_salt,
+    }
+    buckets = ", ".join(f"{first} to {end - 1}" for first, end in made.layer_buckets) or "none"
+    text = (
+        f"{made.experiment_id}: {made.exposed_share:g} of layer {made.layer} from {arguments.valid_from} on\n"
+        f"  buckets by salt {made.layer_salt}: {buckets}\n"
+        f"  arms by salt {made.arm_salt}: {', '.join(f'{arm} {part:g}' for arm, part in made.shares.items())}\n"
+    )
+    print_answer(arguments, answer, text)
