@@ -214,6 +214,18 @@ def test_exposures_merge_once_and_take_household_and_tenure_from_the_profile(
     assert (content("exposures"), content("events_quarantine")) == before
 
 
+def test_a_session_without_a_stable_key_is_quarantined(tables: Tables, tmp_path: Path) -> None:
+    """Anonymous, or with an id that is no number: nobody could be followed from its exposure on."""
+    anonymous = [{"profile_id": None}, {"profile_id": "a7f-cookie"}, {"profile_id": 1.5}]
+    land_profiles(tmp_path, MARCH_2, {})
+    land_exposures(tmp_path, MARCH_2, {}, *anonymous)
+    ingest_profiles(tables, on(MARCH_2))
+    ingest_exposures(tables, on(MARCH_2))
+    assert [row["profile_id"] for row in tables.read("exposures").collect()] == [1]
+    reasons = [list(row["reasons"]) for row in tables.read("events_quarantine").collect()]
+    assert reasons == [["profile_id_missing"]] * len(anonymous)
+
+
 def test_both_kinds_quarantined_beside_each_other_are_there(tables: Tables, tmp_path: Path) -> None:
     """As run_day does: they share the partition of their day, and do not replace each other."""
     land_events(tmp_path, MARCH_2, "{")
