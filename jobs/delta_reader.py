@@ -44,6 +44,7 @@ def readout_rows_of(project: Project, experiment: Experiment, day: date) -> Read
         analysed=_counts_by(at, "profile_windows", of_day, "arm"),
         interactions=read_rows(at, "interactions", of_day),
         restarts=restarts,
+        enrollment=read_rows(at, "enrollment_status", key),
     )
 
 

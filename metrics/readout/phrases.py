@@ -52,6 +52,9 @@ def srm_sentence(readout: Readout) -> str:
     )
     if srm.triggered:
         return f"MISMATCH in {len(srm.triggered)} of {len(srm.checks)} slices; {p}."
+    if srm.incident:
+        names = some([each.name for each in srm.incident.broken])
+        return f"MISMATCH before ({names}), though none in the {len(srm.checks)} slices checked last; {p}."
     return f"as planned in all {len(srm.checks)} slices checked; {p}."
 
 
