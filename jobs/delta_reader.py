@@ -20,6 +20,10 @@ from metrics.enrollment import RESTART, Restarts
 from metrics.errors import InputError
 from metrics.readout.build import readout_rows
 from metrics.readout.model import ReadoutRows
+from metrics.statistics.balance import Balance, balance
+from metrics.statistics.cells import Cell
+from metrics.statistics.layout import ALL, STRATUM
+from metrics.statistics.moments import Moments
 
 
 def readout_rows_of(project: Project, experiment: Experiment, day: date) -> ReadoutRows:
@@ -46,7 +50,20 @@ def readout_rows_of(project: Project, experiment: Experiment, day: date) -> Read
         interactions=read_rows(at, "interactions", of_day),
         restarts=restarts,
         allocations=allocations_of(project, experiment.id),
+        enrollment=read_rows(at, "enrollment_status", key),
+        spillover=read_rows(at, "spillover", of_day),
+        balance=_balance_of(project, experiment, of_epoch),
     )
+
+
+def _balance_of(project: Project, experiment: Experiment, where: pc.Expression) -> Balance | None:
+    rows = read_rows(project.tables, "moments", where & pc.field("segment").isin([ALL, STRATUM]))
+    cells = {
+        Cell(row["maturity_group"], row["segment"], row["segment_value"]): Moments.from_bytes(row["payload"])
+        for row in rows
+    }
+    sources = experiment.covariates.columns if experiment.covariates else ()
+    return balance(cells, sources, has_independent_profiles=experiment.randomized_by == "unit")
 
 
 def restarts_of(project: Project) -> Restarts:

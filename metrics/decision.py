@@ -10,10 +10,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 from metrics import reasons
-from metrics.configuration.catalogue import Catalogue
-from metrics.configuration.experiment import Experiment
-from metrics.evidence import Evidence, GuardrailVerdict, PrimaryVerdict, gather
-from metrics.rows import Estimate, QualityResult, SrmCheck
+from metrics.evidence import Evidence, GuardrailVerdict, PrimaryVerdict
 
 Action = Literal["advance", "hold", "rollback", "stop", "ship"]
 
@@ -47,27 +44,19 @@ class _Outcome:
     arm: str | None = None
 
 
-def decide(
-    experiment: Experiment,
-    catalogue: Catalogue,
-    analysis_day: date,
-    estimates: Sequence[Estimate],
-    srm_checks: Sequence[SrmCheck],
-    quality: Sequence[QualityResult],
-    stage: Stage | None = None,
-) -> Decision:
-    """The decision for the end of `analysis_day`, from that day's `estimates` and the checks up to it.
+def decide(evidence: Evidence, stage: Stage | None = None) -> Decision:
+    """The decision for the end of the analysis day.
 
     Without a recorded `stage` the last one is assumed: nothing has been rolled out by this gate yet.
     """
-    evidence = gather(experiment, catalogue, analysis_day, estimates, srm_checks, quality)
-    current = stage or Stage(experiment.stages[-1])
+    stages = evidence.experiment.stages
+    current = stage or Stage(stages[-1])
     outcome = _outcome(evidence, current)
     return Decision(
         action=outcome.action,
         arm=outcome.arm,
         stage_from=current.share,
-        stage_to=_stage_after(outcome.action, experiment.stages, current.share),
+        stage_to=_stage_after(outcome.action, stages, current.share),
         reasons=outcome.reasons,
         guardrails=evidence.guardrails,
         primaries=evidence.primaries,
@@ -77,7 +66,7 @@ def decide(
 
 def _outcome(evidence: Evidence, stage: Stage) -> _Outcome:
     if stage.share == 0:
-        return _Outcome("rollback", (reasons.of_earlier_rollback(stage.since),))
+        return _Outcome("rollback", (reasons.of_earlier_rollback(stage.since), *reasons.of_faults(evidence)))
     if not evidence.is_trusted:
         return _Outcome("hold", reasons.of_faults(evidence))
     breached = [verdict for verdict in evidence.guardrails if verdict.verdict == "breached"]

@@ -15,8 +15,16 @@ OPEN = "open"
 RESTART = "restart"
 
 
+def start_of(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
 def end_of(day: date) -> datetime:
-    return datetime.combine(day + timedelta(days=1), time(), UTC)
+    return start_of(day + timedelta(days=1))
+
+
+def name_of_slice(slice_: str, value: str) -> str:
+    return "everybody" if slice_ == ALL else f"{slice_} {value}"
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class EnrollmentSlice:
 
     @property
     def name(self) -> str:
-        return "everybody" if self.slice == ALL else f"{self.slice} {self.slice_value}"
+        return name_of_slice(self.slice, self.slice_value)
 
     @property
     def alert(self) -> str:
@@ -73,9 +81,22 @@ class Restarts:
 
 def row_of_restart(experiment_id: str, restart: Restart) -> EnrollmentSlice:
     """`since` is the first moment of the epoch."""
-    first = datetime.combine(restart.valid_from, time(), UTC)
+    first = start_of(restart.valid_from)
     value = restart.valid_from.isoformat()
     return EnrollmentSlice(experiment_id, restart.epoch, RESTART, value, OPEN, restart.reason, first)
+
+
+# (unit, slice, slice_value) -> its cumulative checks by window end, ascending
+Looks = Mapping[tuple[str, str, str], Sequence[SrmCheck]]
+
+
+def looks_of(checks: Iterable[SrmCheck]) -> Looks:
+    """Of one epoch; only cumulative checks can trigger."""
+    looks: dict[tuple[str, str, str], list[SrmCheck]] = {}
+    for check in sorted(checks, key=lambda check: check.window_end):
+        if check.window_kind == "cumulative":
+            looks.setdefault((check.unit, check.slice, check.slice_value), []).append(check)
+    return looks
 
 
 @dataclass(frozen=True)

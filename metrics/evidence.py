@@ -8,6 +8,8 @@ from typing import Literal
 from metrics.configuration.catalogue import Catalogue, Metric
 from metrics.configuration.design import Design
 from metrics.configuration.experiment import Experiment
+from metrics.enrollment import EnrollmentSlice, looks_of, start_of
+from metrics.incident import Incident, incident_of
 from metrics.rows import PROFILE, Estimate, QualityResult, SrmCheck
 
 GuardrailStatus = Literal["passed", "breached", "undecided", "not computable"]
@@ -40,7 +42,7 @@ class PrimaryVerdict:
 
 @dataclass(frozen=True)
 class Evidence:
-    """`rows` holds the overall row of the decision estimator by metric and arm; the rest is derived."""
+    """`rows` holds the overall row of the decision estimator by metric and arm, `srm` each slice's latest check."""
 
     experiment: Experiment
     catalogue: Catalogue
@@ -48,6 +50,7 @@ class Evidence:
     rows: Mapping[tuple[str, str], Estimate]
     statuses: frozenset[str]
     srm: tuple[SrmCheck, ...]
+    incident: Incident | None
     failed_audits: tuple[QualityResult, ...]
 
     @property
@@ -62,7 +65,7 @@ class Evidence:
     def has_srm(self) -> bool:
         if self.experiment.randomized_by == "none":
             return False
-        return "srm_blocked" in self.statuses or any(check.triggered for check in self.srm)
+        return "srm_blocked" in self.statuses or self.incident is not None
 
     @property
     def has_failed_audit(self) -> bool:
@@ -115,14 +118,17 @@ def gather(
     estimates: Sequence[Estimate],
     srm_checks: Sequence[SrmCheck],
     quality: Sequence[QualityResult],
+    enrollment: Sequence[EnrollmentSlice] = (),
 ) -> Evidence:
+    """`estimates` of the day; checks and blocked slices of its epoch, and audits, up to it."""
     return Evidence(
         experiment=experiment,
         catalogue=catalogue,
         analysis_day=analysis_day,
         rows=decision_rows(experiment, catalogue, estimates),
         statuses=frozenset(row.status for row in estimates),
-        srm=latest_cumulative(srm_checks),
+        srm=tuple(looks[-1] for looks in looks_of(srm_checks).values()),
+        incident=incident_of(srm_checks, enrollment, start_of(experiment.opens)),
         failed_audits=_failed_audits(quality, analysis_day),
     )
 
@@ -143,15 +149,6 @@ def decision_rows(
         for row in estimates
         if row.segment == segment and estimators.get(row.metric) == row.estimator
     }
-
-
-def latest_cumulative(srm_checks: Sequence[SrmCheck]) -> tuple[SrmCheck, ...]:
-    """Only cumulative checks can trigger: of each unit and slice, the latest."""
-    latest: dict[tuple[str, str, str], SrmCheck] = {}
-    for check in sorted(srm_checks, key=lambda check: check.window_end):
-        if check.window_kind == "cumulative":
-            latest[check.unit, check.slice, check.slice_value] = check
-    return tuple(latest.values())
 
 
 def exposed_by_arm(srm: Sequence[SrmCheck]) -> Mapping[str, int]:

@@ -5,10 +5,13 @@ from datetime import date
 
 from metrics import wording
 from metrics.configuration.experiment import Restart
+from metrics.enrollment import name_of_slice
 from metrics.evidence import ALL, Evidence, GuardrailVerdict, PrimaryVerdict, exposed_by_arm, matured_profiles
-from metrics.rows import Estimate, SrmCheck
+from metrics.incident import Culprit, Incident
+from metrics.rows import CROSSOVER, PROFILE, Estimate, SrmCheck
 
 SRM_UNCHECKED = "The sample ratio has not been checked, so the arms may not be comparable."
+NO_LONGER_OFF = " By the last check no slice triggers any more, but only a restart reopens it."
 ALL_PASSED = "Harm beyond the margin is ruled out for every guardrail."
 STATUS_WORDS = {
     "ok": "computed",
@@ -28,7 +31,10 @@ def of_faults(evidence: Evidence) -> tuple[str, ...]:
     """Why the day's numbers are not used, if so."""
     faults = []
     if evidence.has_srm:
-        slices = [slice_name(check) for check in evidence.srm if check.triggered]
+        incident = evidence.incident
+        slices = [each.name for each in incident.broken] if incident else []
+        if incident:
+            faults.append(of_incident(incident))
         faults.append(
             f"The arms do not have the planned sizes (sample ratio mismatch: {_some(slices)}), so their profiles may "
             "have differed from the beginning. The results are not used; find the cause, then restart."
@@ -39,6 +45,49 @@ def of_faults(evidence: Evidence) -> tuple[str, ...]:
             f"The data failed a critical audit ({_some(audits)}). The results are not used; mend the data first."
         )
     return tuple(faults)
+
+
+def of_incident(incident: Incident) -> str:
+    """Which slice, how far off and since when; without its checks, what it was blocked for."""
+    culprit, first = incident.culprit, incident.broken[0]
+    if culprit is None:
+        return f"Sample ratio broken: {first.name}, since {wording.moment(first.since)}; {first.reason}."
+    told = f"triggered {wording.moment(culprit.triggered_at)}{_exposed(culprit)}"
+    return (
+        f"Sample ratio broken: {_split(culprit.check)}, off since about {wording.moment(culprit.off_since)}; "
+        f"{told}.{_rest(culprit)}{'' if incident.triggers else NO_LONGER_OFF}"
+    )
+
+
+def _split(check: SrmCheck) -> str:
+    """'device tv, control 51.3% / treatment 48.7% of 31,546 profiles (planned 50% / 50%)'."""
+    n_units, planned = sum(check.observed.values()), sum(check.expected.values())
+    shares = {arm: expected / planned for arm, expected in check.expected.items()}
+    observed = {arm: check.observed.get(arm, 0) / n_units for arm in shares}
+    decimals = wording.decimals_for(100 * max(abs(observed[arm] - shares[arm]) for arm in shares))
+    split = " / ".join(f"{arm} {wording.percent(observed[arm], decimals, signed=False)}" for arm in shares)
+    plan = " / ".join(map(wording.share, shares.values()))
+    return f"{name_of_slice(check.slice, check.slice_value)}, {split} of {n_units:,} {check.unit}s (planned {plan})"
+
+
+def _exposed(culprit: Culprit) -> str:
+    if culprit.exposed is None:
+        return ""
+    is_crossover = culprit.check.unit == CROSSOVER
+    told = f", when {culprit.exposed:,} {PROFILE if is_crossover else culprit.check.unit}s were exposed"
+    if culprit.is_everybody or culprit.exposed_of_slice is None:
+        return told
+    return f"{told}, {culprit.exposed_of_slice:,} of them {'crossovers' if is_crossover else 'in the slice'}"
+
+
+def _rest(culprit: Culprit) -> str:
+    if culprit.is_everybody:
+        return " No slice alone explains it."
+    if culprit.p_value_of_rest is None:
+        return ""
+    found = "fit the plan" if culprit.explains else "are off, too"
+    it, p = "them" if culprit.check.unit == CROSSOVER else "it", wording.p_value(culprit.p_value_of_rest)
+    return f" Without {it} the others {found} (p {p})."
 
 
 def of_restart(restart: Restart) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from datetime import datetime
 
 MISSING = "–"
 MINUS = "−"
@@ -66,6 +67,10 @@ def p_value(value: float | None) -> str:
 
 def days(n: int) -> str:
     return "1 day" if n == 1 else f"{n} days"
+
+
+def moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def listing(words: Sequence[str]) -> str:

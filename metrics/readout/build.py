@@ -1,16 +1,17 @@
 """From table rows to a Readout."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from metrics.assignment import Allocation
 from metrics.configuration.catalogue import Catalogue
 from metrics.configuration.experiment import STANDING_SEGMENT, TENURE_BANDS, Experiment
 from metrics.decision import Decision, Stage, decide
-from metrics.enrollment import Restarts, end_of
+from metrics.enrollment import BLOCKED, EnrollmentSlice, Known, Restarts, end_of, known_at
 from metrics.errors import InputError
 from metrics.evidence import ALL, Evidence, decision_estimator, exposed_by_arm, gather, matured_profiles
+from metrics.incident import Incident
 from metrics.readout.business import business_terms
 from metrics.readout.model import (
     ArmCounts,
@@ -19,20 +20,24 @@ from metrics.readout.model import (
     QualitySummary,
     Readout,
     ReadoutRows,
+    SrmLook,
     SrmSummary,
     TruthReading,
 )
 from metrics.readout.reading import Reading, read_metric, read_segment
+from metrics.reasons import slice_name
 from metrics.rows import (
     SRM_UNITS,
     Estimate,
     InteractionRow,
     QualityResult,
     RolloutDecision,
+    SpilloverRow,
     SrmCheck,
     Truth,
     row_of,
 )
+from metrics.statistics.balance import Balance
 
 
 def readout_rows(
@@ -46,12 +51,17 @@ def readout_rows(
     interactions: Iterable[Mapping[str, Any]] = (),
     restarts: Restarts | None = None,
     allocations: Iterable[Allocation] = (),
+    enrollment: Iterable[Mapping[str, Any]] = (),
+    spillover: Iterable[Mapping[str, Any]] = (),
+    balance: Balance | None = None,
 ) -> ReadoutRows:
     """Rows as the tables and the truth file give them, typed; only the latest epoch counts."""
     typed = [row_of(Estimate, row) for row in estimates]
     epoch = max((row.epoch for row in typed), default=0)
     checks = (row_of(SrmCheck, row) for row in srm_checks)
     tests = (row_of(InteractionRow, row) for row in interactions)
+    slices = (row_of(EnrollmentSlice, row) for row in enrollment)
+    spilled = (row_of(SpilloverRow, row) for row in spillover)
     decisions = (row_of(RolloutDecision, row) for row in rollout_decisions)
     return ReadoutRows(
         estimates=tuple(row for row in typed if row.epoch == epoch),
@@ -64,6 +74,9 @@ def readout_rows(
         interactions=tuple(test for test in tests if test.epoch == epoch),
         restarts=restarts or Restarts(),
         allocations=tuple(allocations),
+        enrollment=tuple(each for each in slices if (each.epoch, each.status) == (epoch, BLOCKED)),
+        spillover=tuple(row for row in spilled if row.epoch == epoch),
+        balance=balance,
     )
 
 
@@ -77,10 +90,11 @@ def build_readout(
             f"experiment '{experiment.id}' has no estimates for {analysis_day}; "
             "run jobs/estimate_effects.py for that day"
         )
-    checks = _up_to(rows.srm_checks, analysis_day)
-    evidence = gather(experiment, catalogue, analysis_day, rows.estimates, checks, rows.quality)
-    stage = _stage_in_force(rows, analysis_day)
-    decision = decide(experiment, catalogue, analysis_day, rows.estimates, checks, rows.quality, stage)
+    end = end_of(analysis_day)
+    checks = [check for check in rows.srm_checks if check.window_end <= end]
+    blocked = [each for each in rows.enrollment if each.since <= end]
+    evidence = gather(experiment, catalogue, analysis_day, rows.estimates, checks, rows.quality, blocked)
+    decision = decide(evidence, _stage_in_force(rows, analysis_day))
     primary = [row for (metric, _), row in evidence.rows.items() if metric == experiment.primary[0]]
     return Readout(
         experiment_id=experiment.id,
@@ -109,14 +123,12 @@ def build_readout(
         interactions=rows.interactions,
         other_estimators=_other_estimators(evidence, rows.estimates),
         covariates=experiment.covariates.columns if experiment.covariates else (),
-        srm=_srm_summary(experiment, evidence.srm),
+        spillover=rows.spillover,
+        balance=rows.balance,
+        srm=_srm_summary(evidence, checks),
         quality=_quality_summary(rows.quality),
         provenance=_provenance(experiment, rows.estimates),
     )
-
-
-def _up_to(checks: Sequence[SrmCheck], analysis_day: date) -> tuple[SrmCheck, ...]:
-    return tuple(check for check in checks if check.window_end <= end_of(analysis_day))
 
 
 def _stage_in_force(rows: ReadoutRows, analysis_day: date) -> Stage | None:
@@ -240,9 +252,42 @@ def _other_estimators(evidence: Evidence, estimates: Sequence[Estimate]) -> tupl
     return tuple(sorted(others, key=lambda row: (names.index(row.metric), row.arm, row.estimator)))
 
 
-def _srm_summary(experiment: Experiment, checks: Sequence[SrmCheck]) -> SrmSummary:
-    order = sorted(checks, key=lambda c: (c.slice != ALL, c.slice, c.slice_value, SRM_UNITS.index(c.unit)))
-    return SrmSummary(experiment.randomized_by != "none", tuple(order))
+def _srm_summary(evidence: Evidence, checks: Sequence[SrmCheck]) -> SrmSummary:
+    order = sorted(
+        evidence.srm, key=lambda c: (c.slice != ALL, c.slice, c.slice_value, SRM_UNITS.index(c.unit))
+    )
+    incident = evidence.incident
+    return SrmSummary(
+        is_gate=evidence.experiment.randomized_by != "none",
+        checks=tuple(order),
+        incident=incident,
+        timeline=_timeline(checks, incident) if incident else (),
+    )
+
+
+def _timeline(checks: Sequence[SrmCheck], incident: Incident) -> tuple[SrmLook, ...]:
+    """A slice whose own look is not known any more is told of at the next."""
+    known = known_at(checks)
+    told: dict[datetime, list[str]] = {end: [] for end in known}
+    for each in incident.broken:
+        at = min((end for end in known if end >= each.since), default=None)
+        if at:
+            told[at].append(each.name)
+    return tuple(_look(end, each, told[end]) for end, each in known.items())
+
+
+def _look(end: datetime, known: Known, broke: Sequence[str]) -> SrmLook:
+    furthest = known.furthest
+    return SrmLook(
+        until=end,
+        profiles=known.profiles,
+        households=known.households,
+        furthest=slice_name(furthest),
+        log_e_value=furthest.log_e_value,
+        threshold=furthest.threshold,
+        triggered=known.triggered,
+        broke=tuple(broke),
+    )
 
 
 def _quality_summary(quality: Sequence[QualityResult]) -> QualitySummary:

@@ -7,16 +7,27 @@ from datetime import date, datetime
 from metrics.assignment import Allocation
 from metrics.configuration.experiment import Restart
 from metrics.decision import Decision
-from metrics.enrollment import Restarts
+from metrics.enrollment import EnrollmentSlice, Restarts
+from metrics.incident import Incident
 from metrics.readout.business import BusinessTerm
 from metrics.readout.reading import Reading
-from metrics.rows import Estimate, InteractionRow, QualityResult, RolloutDecision, SrmCheck, Truth
+from metrics.rows import (
+    Estimate,
+    InteractionRow,
+    QualityResult,
+    RolloutDecision,
+    SpilloverRow,
+    SrmCheck,
+    Truth,
+)
+from metrics.statistics.balance import Balance
 
 
 @dataclass(frozen=True)
 class ReadoutRows:
     """Rows of one experiment and one analysis day; checks and audits also of the days before.
 
+    `enrollment`: the blocked slices.
     `population` counts the profiles table, `analysed` the rows of profile_windows by arm (crossovers are not in
     it). None where they are not known. `allocations` are all of the experiment's, ascending.
     """
@@ -31,6 +42,9 @@ class ReadoutRows:
     interactions: tuple[InteractionRow, ...] = ()
     restarts: Restarts = field(default_factory=Restarts)
     allocations: tuple[Allocation, ...] = ()
+    enrollment: tuple[EnrollmentSlice, ...] = ()
+    spillover: tuple[SpilloverRow, ...] = ()
+    balance: Balance | None = None
 
 
 @dataclass(frozen=True)
@@ -64,15 +78,41 @@ class ArmCounts:
 
 
 @dataclass(frozen=True)
+class SrmLook:
+    """What the monitor knew at one window end: units exposed, the check furthest from the plan, how many triggered.
+
+    `broke` names the slices that it told of first.
+    """
+
+    until: datetime
+    profiles: int
+    households: int
+    furthest: str
+    log_e_value: float | None
+    threshold: float | None
+    triggered: int
+    broke: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class SrmSummary:
-    """Latest cumulative checks, the overall ones first; `is_gate` is false for observational data."""
+    """Latest cumulative checks, the overall ones first; `is_gate` is false for observational data.
+
+    `timeline`: all looks, ascending, where there is an incident.
+    """
 
     is_gate: bool
     checks: tuple[SrmCheck, ...]
+    incident: Incident | None
+    timeline: tuple[SrmLook, ...]
 
     @property
     def triggered(self) -> tuple[SrmCheck, ...]:
         return tuple(check for check in self.checks if check.triggered)
+
+    def is_broken(self, check: SrmCheck) -> bool:
+        """Whether the check is of a slice that triggers, or did and is still blocked."""
+        return self.incident is not None and self.incident.holds(check)
 
     @property
     def smallest_p(self) -> SrmCheck | None:
@@ -131,6 +171,8 @@ class Readout:
     interactions: tuple[InteractionRow, ...]
     other_estimators: tuple[Estimate, ...]
     covariates: tuple[str, ...]
+    spillover: tuple[SpilloverRow, ...]
+    balance: Balance | None
     srm: SrmSummary
     quality: QualitySummary
     provenance: Provenance

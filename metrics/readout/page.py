@@ -7,10 +7,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from metrics import wording
 from metrics.evidence import ALL
+from metrics.incident import Incident
 from metrics.readout import phrases
 from metrics.readout.business import BusinessTerm
-from metrics.readout.model import MetricReading, Readout
-from metrics.readout.plots import Forest, Interval, forest
+from metrics.readout.model import MetricReading, Readout, SrmLook, SrmSummary
+from metrics.readout.plots import Course, Forest, Interval, course, forest
 from metrics.reasons import STATUS_WORDS, slice_name
 from metrics.rows import Estimate, SrmCheck
 
@@ -18,6 +19,7 @@ from metrics.rows import Estimate, SrmCheck
 _REACH_IN_OVERALL_WIDTHS = 4
 _REACH_IN_MARGINS = 4.0
 _VISIBLE_SRM_ROWS = 8
+_VISIBLE_LOOKS = 48
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,17 @@ class MetricTable:
     title: str
     readings: tuple[MetricReading, ...]
     forest: Forest
+
+
+@dataclass(frozen=True)
+class IncidentLooks:
+    """What the sample-ratio monitor knew: all looks; of many, those that told of a slice, with the others folded
+    away and drawn.
+    """
+
+    shown: tuple[SrmLook, ...]
+    folded: tuple[SrmLook, ...]
+    course: Course | None
 
 
 def render_page(readout: Readout) -> str:
@@ -43,9 +56,12 @@ def render_page(readout: Readout) -> str:
         segments=[_effects(name, readings, _reach(readout, name)) for name, readings in _by_metric(readout)],
         truths=[reading for reading in (*readout.metrics, *readout.new_profiles) if reading.truth],
         more_truths=[r for r in readout.segments if r.truth and r not in readout.new_profiles],
-        srm_shown=_srm_shown(readout.srm.checks),
-        srm_rest=[check for check in readout.srm.checks if check not in _srm_shown(readout.srm.checks)],
+        srm_shown=_srm_shown(readout.srm),
+        srm_rest=[check for check in readout.srm.checks if check not in _srm_shown(readout.srm)],
+        incident=_incident(readout.srm),
         srm_sentence=phrases.srm_sentence(readout),
+        balance_sentence=phrases.balance_sentence(readout),
+        household_sentences=phrases.household_sentences(readout),
         quality_sentence=phrases.quality_sentence(readout),
         level=wording.share(readout.level),
         several=readout.has_several_treatments,
@@ -73,6 +89,7 @@ def _environment() -> Environment:
         "detectable": phrases.detectable,
         "differences": phrases.differences,
         "some": phrases.some,
+        "moment": wording.moment,
         "interval": _interval,
         "relative": _relative,
         "status": lambda status: STATUS_WORDS.get(status, status),
@@ -125,12 +142,32 @@ def _percent_tick(value: float) -> str:
     return f"{100 * value:+.3g}%".replace("-", wording.MINUS) if value else "0"
 
 
-def _srm_shown(checks: Sequence[SrmCheck]) -> list[SrmCheck]:
-    """The overall checks, the triggered ones, then those with the smallest p values, up to a handful."""
-    first = [check for check in checks if check.slice == ALL or check.triggered]
-    rest = [check for check in checks if check not in first]
+def _srm_shown(srm: SrmSummary) -> list[SrmCheck]:
+    """The overall checks, those of broken slices, then those with the smallest p values, up to a handful."""
+    first = [check for check in srm.checks if check.slice == ALL or srm.is_broken(check)]
+    rest = [check for check in srm.checks if check not in first]
     rest.sort(key=lambda check: 1.0 if check.p_value is None else check.p_value)
     return [*first, *rest[: max(0, _VISIBLE_SRM_ROWS - len(first))]]
+
+
+def _incident(srm: SrmSummary) -> IncidentLooks | None:
+    """Nothing where all is well, or where no look is known."""
+    if not srm.incident or not srm.timeline:
+        return None
+    if len(srm.timeline) <= _VISIBLE_LOOKS:
+        return IncidentLooks(srm.timeline, (), None)
+    telling = tuple(look for look in srm.timeline if look.broke)
+    return IncidentLooks(telling, srm.timeline, _course(srm.timeline, srm.incident))
+
+
+def _course(looks: Sequence[SrmLook], incident: Incident) -> Course:
+    """The evidence against its limit, none below zero; marked: since when the culprit was off, when it triggered."""
+    culprit = incident.culprit
+    return course(
+        [look.until for look in looks],
+        [[max(0.0, look.log_e_value or 0.0) for look in looks], [look.threshold or 0.0 for look in looks]],
+        (culprit.off_since, culprit.triggered_at) if culprit else (),
+    )
 
 
 def _observed_share(check: SrmCheck, arm: str) -> str:

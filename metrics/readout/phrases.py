@@ -6,6 +6,7 @@ from metrics import wording
 from metrics.readout.model import Readout
 from metrics.reasons import slice_name
 from metrics.rows import Estimate, SrmCheck
+from metrics.statistics.results import OK
 
 _ACTIONS = {
     "ship": "Ship",
@@ -52,7 +53,56 @@ def srm_sentence(readout: Readout) -> str:
     )
     if srm.triggered:
         return f"MISMATCH in {len(srm.triggered)} of {len(srm.checks)} slices; {p}."
+    if srm.incident:
+        names = some([each.name for each in srm.incident.broken])
+        return f"MISMATCH before ({names}), though none in the {len(srm.checks)} slices checked last; {p}."
     return f"as planned in all {len(srm.checks)} slices checked; {p}."
+
+
+def balance_sentence(readout: Readout) -> str:
+    """Were the arms alike before the exposure?"""
+    found = readout.balance
+    if found is None:
+        return "not known yet."
+    several = readout.has_several_treatments
+    tests = [
+        f"covariates together {f'in {row.arm} ' if several else ''}p {wording.p_value(row.p_value)}"
+        for row in found.of_everybody
+        if row.p_value is not None
+    ]
+    if found.strata:
+        tests.append(f"strata p {wording.p_value(found.strata.p_value)}")
+    if worst := found.furthest:
+        apart = wording.number(worst.standardized, 3, signed=True)
+        tests.append(f"furthest {worst.covariate}, {apart} standard deviations")
+    told = "; ".join(tests) or "nothing to compare"
+    return f"{'THE ARMS DIFFERED' if found.is_suspect else 'the arms were alike'}: {told}."
+
+
+def household_sentences(readout: Readout) -> list[str]:
+    """How many households hold different arms, and whether that matters; nothing where households are randomized."""
+    if not readout.spillover or not readout.is_trusted:
+        return []
+    first = readout.spillover[0]
+    mixed, shared = wording.count(first.n_mixed_households), wording.count(first.n_shared_households)
+    told = [f"{mixed} of {shared} households with several profiles hold different arms."]
+    for row in readout.spillover:
+        if row.status != OK or row.effect is None or row.ci_low is None or row.ci_high is None:
+            continue
+        decimals = wording.decimals_for(row.std_error)
+        low, effect, high = (
+            wording.number(value, decimals, signed=True) for value in (row.ci_low, row.effect, row.ci_high)
+        )
+        meaning = (
+            "no sign that arms reach across a household"
+            if row.ci_low <= 0 <= row.ci_high
+            else "arms reach across a household, which the difference between them leaves out"
+        )
+        told.append(
+            f"Housemates in {row.arm} change a profile's {wording.label(row.metric).lower()} by {effect} "
+            f"({wording.share(readout.level)} interval {low} to {high}): {meaning}."
+        )
+    return told
 
 
 def quality_sentence(readout: Readout) -> str:

@@ -1,8 +1,11 @@
-"""Forest plots as geometry: positions in per cent of the plot's width, drawn by the template as inline SVG."""
+"""Plots as geometry: positions in per cent of the plot's width or height, drawn by the template as inline SVG."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from metrics.enrollment import start_of
 
 Interval = tuple[float, float, float]  # low, point, high
 
@@ -32,6 +35,51 @@ class Forest:
     ticks: tuple[Tick, ...]
     zero: float
     marks: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Course:
+    """Values over time: `lines` are points of an SVG polyline; `days` lie on the width, `levels` on the height, from
+    above. `marks` are moments, vertical lines.
+    """
+
+    lines: tuple[str, ...]
+    days: tuple[Tick, ...]
+    levels: tuple[Tick, ...]
+    marks: tuple[float, ...]
+
+
+def course(
+    times: Sequence[datetime], series: Sequence[Sequence[float]], marks: Sequence[datetime] = ()
+) -> Course:
+    """Lay series of one value per moment out on common scales; the heights hold zero."""
+    known = [0.0, *(value for values in series for value in values)]
+    step = _step(max(known) - min(known))
+    first, last = math.floor(min(known) / step), math.ceil(max(known) / step)
+    start, end = min([*times, *marks]), max([*times, *marks])
+
+    def across(at: datetime) -> float:
+        return round(100 * (at - start) / (end - start), 2) if end > start else 0.0
+
+    def down(value: float) -> float:
+        return round(100 * (last - value / step) / max(last - first, 1), 2)
+
+    return Course(
+        lines=tuple(
+            " ".join(f"{across(at)},{down(value)}" for at, value in zip(times, values, strict=True))
+            for values in series
+        ),
+        days=tuple(Tick(across(start_of(day)), day.isoformat()) for day in _days(start, end)),
+        levels=tuple(Tick(down(n * step), f"{n * step:g}") for n in range(first, last + 1)),
+        marks=tuple(map(across, marks)),
+    )
+
+
+def _days(start: datetime, end: datetime) -> list[date]:
+    """About four days that begin between the two."""
+    first = start.date() if start == start_of(start.date()) else start.date() + timedelta(days=1)
+    n_days = (end.date() - first).days + 1
+    return [first + timedelta(days=n) for n in range(0, n_days, max(1, math.ceil(n_days / 4)))]
 
 
 def forest(

@@ -8,10 +8,12 @@ from metrics import wording
 from metrics.evidence import ALL
 from metrics.readout.model import MetricReading, Readout
 from metrics.readout.phrases import (
+    balance_sentence,
     detectable,
     differences,
     epoch_sentence,
     headline,
+    household_sentences,
     observed,
     quality_sentence,
     some,
@@ -177,6 +179,11 @@ def _srm(readout: Readout) -> Iterator[str]:
     )
     for check in readout.srm.triggered[:5]:
         yield from _bullet(f"{slice_name(check)}: {observed(check)}, p {wording.p_value(check.p_value)}")
+    if readout.srm.incident:
+        yield from _bullet(f"what was known when: watchlift srm {readout.experiment_id}")
+    yield from _wrap(f"BEFORE THE EXPOSURE: {balance_sentence(readout)}")
+    if told := household_sentences(readout):
+        yield from _wrap(f"HOUSEHOLDS: {' '.join(told)}")
 
 
 def _quality(readout: Readout) -> Iterator[str]:
@@ -191,9 +198,7 @@ def _quality(readout: Readout) -> Iterator[str]:
 
 def _basis(readout: Readout) -> Iterator[str]:
     provenance = readout.provenance
-    computed = (
-        f"{provenance.computed_at:%Y-%m-%d %H:%M} UTC" if provenance.computed_at else "at an unknown time"
-    )
+    computed = wording.moment(provenance.computed_at) if provenance.computed_at else "at an unknown time"
     yield from _wrap(
         f"RESTS ON: experiment file {provenance.spec_hash}, input {some(provenance.input_versions)}, "
         f"code {some(provenance.code_versions)}, computed {computed}; errors robust to households "

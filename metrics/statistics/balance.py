@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import fdtrc
-from scipy.stats import chi2_contingency
+from scipy.special import chdtrc, fdtrc
 
 from metrics.statistics import vcov as v
 from metrics.statistics.cells import Cell
@@ -76,6 +75,19 @@ class Balance:
     covariates: tuple[CovariateBalance, ...]
     joint: tuple[JointBalance, ...]
     strata: StrataBalance | None
+
+    @property
+    def of_everybody(self) -> tuple[JointBalance, ...]:
+        return tuple(row for row in self.joint if row.segment == ALL)
+
+    @property
+    def of_strata(self) -> tuple[JointBalance, ...]:
+        return tuple(row for row in self.joint if row.segment == STRATUM)
+
+    @property
+    def furthest(self) -> CovariateBalance | None:
+        known = [row for row in self.covariates if row.standardized is not None]
+        return max(known, key=lambda row: abs(row.standardized or 0.0), default=None)
 
     @property
     def is_suspect(self) -> bool:
@@ -194,8 +206,10 @@ def _split(counts: Floats) -> StrataBalance | None:
     counts = counts[counts.sum(axis=1) > 0][:, counts.sum(axis=0) > 0]
     if min(counts.shape) < 2:
         return None
-    chi_square, p_value, df, _ = chi2_contingency(counts, correction=False)
-    return StrataBalance(float(chi_square), float(df), float(p_value))
+    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
+    chi_square = float(((counts - expected) ** 2 / expected).sum())
+    df = float((counts.shape[0] - 1) * (counts.shape[1] - 1))
+    return StrataBalance(chi_square, df, float(chdtrc(df, chi_square)))
 
 
 def _has_both(moments: Moments, arm: int) -> bool:

@@ -1,5 +1,6 @@
 """The tables as Spark writes them, read without Spark."""
 
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from jobs.delta_reader import analysis_days, count_rows, latest_day, read_truth, readout_rows_of
 from jobs.tables import Tables
 from metrics.configuration.project import TableLocation, load_project
+from metrics.enrollment import EnrollmentSlice
 from metrics.errors import InputError
 from tests.result_rows import DAY, crash_rate, estimate, quality, srm_check
 
@@ -31,11 +33,15 @@ def test_reads_what_spark_wrote(tables: Tables) -> None:
     windows = [{"profile_id": n, "arm": "control" if n < 3 else "treatment"} for n in range(5)]
     write(tables, "profile_windows", windows, **ID, analysis_day=DAY, epoch=0)
 
+    tv = EnrollmentSlice(ID["experiment_id"], 0, "device", "tv", "blocked", "x", srm_check()["window_end"])
+    write(tables, "enrollment_status", [asdict(tv), asdict(tv) | {"experiment_id": "another"}])
+
     project = tables.project
     rows = readout_rows_of(project, project.experiment("homepage_ranking"), DAY)
     assert sorted(row.metric for row in rows.estimates) == ["crash_rate", "play_starts_7d"]
     assert next(row for row in rows.estimates if row.metric == "play_starts_7d").effect == 0.5
     assert [check.observed for check in rows.srm_checks] == [{"control": 10010, "treatment": 9990}]
+    assert rows.enrollment == (tv,)
     assert [result.day for result in rows.quality] == [quality()["day"]]
     assert (rows.population, rows.analysed) == (None, {"control": 3, "treatment": 2})
     assert analysis_days(project, "homepage_ranking") == [other_day, DAY]

@@ -216,7 +216,11 @@ def test_exposures_merge_once_and_take_household_and_tenure_from_the_profile(
 
 def test_a_session_without_a_stable_key_is_quarantined(tables: Tables, tmp_path: Path) -> None:
     """Anonymous, or with an id that is no number: nobody could be followed from its exposure on."""
-    anonymous = [{"profile_id": None}, {"profile_id": "a7f-cookie"}, {"profile_id": 1.5}]
+    anonymous: list[dict[str, Any]] = [
+        {"profile_id": None},
+        {"profile_id": "a7f-cookie"},
+        {"profile_id": 1.5},
+    ]
     land_profiles(tmp_path, MARCH_2, {})
     land_exposures(tmp_path, MARCH_2, {}, *anonymous)
     ingest_profiles(tables, on(MARCH_2))

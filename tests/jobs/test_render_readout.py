@@ -7,8 +7,9 @@ import pytest
 from mlflow import MlflowClient
 
 from jobs.render_readout import main
-from tests.jobs.result_tables import write_configuration, write_results
-from tests.result_rows import DAY, EXPERIMENT
+from metrics.enrollment import EnrollmentSlice
+from tests.jobs.result_tables import write_configuration, write_results, write_srm
+from tests.result_rows import DAY, EXPERIMENT, srm_check
 
 
 @pytest.fixture
@@ -50,6 +51,15 @@ def test_writes_page_text_and_json_and_logs_one_run_however_often(
     write_results(tmp_path / "data", input_version="in-78")
     assert main([*arguments, "--day", str(DAY)]) == 0
     assert len(runs(data_dir)) == 2
+
+
+def test_a_blocked_slice_opens_the_page(arguments: list[str], tmp_path: Path) -> None:
+    data_dir = write_results(tmp_path / "data")
+    tv = EnrollmentSlice("homepage", 0, "device", "tv", "blocked", "3 to 2", srm_check()["window_end"])
+    write_srm(data_dir, [srm_check()], [tv])
+    assert main([*arguments, "--day", str(DAY)]) == 0
+    text = (data_dir / "readouts" / "homepage" / f"{DAY}.txt").read_text()
+    assert "DECISION: HOLD\n  - Sample ratio broken: device tv, since 2026-03-22 00:00 UTC; 3 to 2.\n" in text
 
 
 def test_a_page_older_than_its_estimates_is_made_again_on_any_day(

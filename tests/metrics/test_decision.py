@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from metrics.decision import Decision, Stage, decide
+from metrics.enrollment import EnrollmentSlice
+from metrics.evidence import gather
 from metrics.rows import Estimate, QualityResult, SrmCheck, row_of
 from tests.result_rows import DAY, EXPERIMENT, configuration, crash_rate, empty, estimate, quality, srm_check
 
@@ -28,16 +30,18 @@ class Gate:
         audits: Sequence[Mapping[str, Any]] = (),
         day: date = DAY,
         stage: Stage | None = None,
+        enrollment: Sequence[EnrollmentSlice] = (),
     ) -> Decision:
-        return decide(
+        evidence = gather(
             self.experiment,
             self.catalogue,
             day,
             [row_of(Estimate, row) for row in estimates],
             [row_of(SrmCheck, row) for row in ([srm_check()] if checks is None else checks)],
             [row_of(QualityResult, row) for row in audits],
-            stage,
+            enrollment,
         )
+        return decide(evidence, stage)
 
 
 @pytest.fixture
@@ -157,7 +161,8 @@ def test_a_sample_ratio_mismatch_holds_and_outweighs_a_breach(gate: Gate) -> Non
     checks = [srm_check(), srm_check(slice="device", slice_value="tv", triggered=True)]
     decision = gate([estimate(), crash_rate(0.01)], checks)
     assert decision.action == "hold"
-    assert "sample ratio mismatch: profiles, device tv" in decision.reasons[0]
+    assert "Sample ratio broken: device tv, " in decision.reasons[0]
+    assert "sample ratio mismatch: device tv" in decision.reasons[1]
     assert {verdict.verdict for verdict in decision.guardrails} == {"not computable"}
     assert {verdict.verdict for verdict in decision.primaries} == {"not computable"}
 
@@ -167,6 +172,25 @@ def test_only_the_latest_cumulative_check_triggers(gate: Gate) -> None:
     old = srm_check(window_end=end - timedelta(days=1), triggered=True)
     hourly = srm_check(window_kind="hour", triggered=True)
     assert gate([estimate(), crash_rate()], [srm_check(), old, hourly]).action == "ship"
+
+
+def test_a_blocked_slice_holds_though_it_does_not_trigger_any_more(gate: Gate) -> None:
+    tv = EnrollmentSlice("homepage", 0, "device", "tv", "blocked", "sample ratio", srm_check()["window_end"])
+    decision = gate([estimate(), crash_rate()], enrollment=[tv])
+    assert decision.action == "hold"
+    assert decision.reasons[0] == (
+        "Sample ratio broken: device tv, since 2026-03-22 00:00 UTC; sample ratio."
+    )
+
+
+def test_after_a_rollback_a_broken_sample_ratio_is_told_as_well(gate: Gate) -> None:
+    decision = gate([estimate(), crash_rate()], [srm_check(triggered=True)], stage=Stage(0.0))
+    assert decision.action == "rollback"
+    assert [reason[:20] for reason in decision.reasons] == [
+        "It was rolled back; ",
+        "Sample ratio broken:",
+        "The arms do not have",
+    ]
 
 
 def test_rows_marked_as_blocked_are_not_used(gate: Gate) -> None:

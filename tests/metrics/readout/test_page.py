@@ -7,7 +7,7 @@ from tests.metrics.readout.readouts import readout_of
 from tests.result_rows import EXPERIMENT, crash_rate, empty, quality, srm_check, usual_estimates
 
 EVIL = "<script>alert('x')</script>&\""
-VOID = {"meta", "line", "circle", "path"}
+VOID = {"meta", "line", "circle", "path", "polyline"}
 
 
 class Balance(HTMLParser):
