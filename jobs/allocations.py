@@ -1,48 +1,50 @@
 """Writes table `allocations`, from which assignment services learn who is in an experiment."""
 
 import logging
-from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 
-from jobs.epochs import restarts_of
-from jobs.tables import Tables
+from jobs.tables import Tables, literals
 from metrics.assignment import Allocation, allocate, allocation_of, in_force
 from metrics.configuration.experiment import Experiment
 
 log = logging.getLogger("watchlift.allocations")
+_TABLE = "allocations"
 
 
 def keep_allocation(tables: Tables, experiment: Experiment, share: float, at: datetime) -> Allocation | None:
     """Have the experiment at that share of its layer from `at` on: what is in force then, None where a later one is.
 
-    Safe to repeat, and for a day of long ago: an allocation that has a successor is history. Raises InputError where
-    the layer has no room.
+    Safe to repeat. A share of 0 ends what was to come later, too: harm does not wait for a calendar. Buckets of other
+    experiments are theirs until they are closed, whether their time is over or not: services may still expose them.
+    Raises InputError where the layer has no room.
     """
-    columns = tuple(tables.declared["allocations"].columns)
-    known = [
-        allocation_of(row) for row in tables.few_rows("allocations", {"layer": [experiment.layer]}, columns)
-    ]
+    columns = tuple(tables.declared[_TABLE].columns)
+    rows = tables.few_rows(_TABLE, {"layer": [experiment.layer]}, columns)
+    known = [allocation_of(row) for row in rows]
     own = [each for each in known if each.experiment_id == experiment.id]
-    if any(each.effective_from > at for each in own):
+    later = [each for each in own if each.effective_from > at]
+    if later and share:
         log.info("%s: its allocation of a later time stays", experiment.id)
         return None
-    before = in_force((each for each in own if each.effective_from < at), at).get(experiment.id)
-    others = in_force((each for each in known if each.experiment_id != experiment.id), at).values()
-    holdout = tables.project.holdouts.get(experiment.layer, 0.0)
-    wanted = allocate(experiment, share, at, before, _still_running(tables, others, at), holdout)
-    if wanted.is_same(in_force(own, at).get(experiment.id)):
-        return wanted
-    rows = tables.frame("allocations", [asdict(wanted)])
-    tables.replace("allocations", rows, {"experiment_id": [experiment.id], "effective_from": [at]})
-    log.info("%s: %g of layer %s from %s on", experiment.id, wanted.exposed_share, experiment.layer, at)
+    others = [each for each in known if each.experiment_id != experiment.id]
+    present = [each for name in {each.experiment_id for each in others} for each in _from(others, name, at)]
+    before = in_force((each for each in own if each.effective_from < at), at)
+    wanted = allocate(
+        experiment, share, at, before, present, tables.project.holdouts.get(experiment.layer, 0.0)
+    )
+    if not wanted.is_same(in_force(own, at)):
+        frame = tables.frame(_TABLE, [asdict(wanted)])
+        tables.replace(_TABLE, frame, {"experiment_id": [experiment.id], "effective_from": [at]})
+        log.info("%s: %g of layer %s from %s on", experiment.id, wanted.exposed_share, wanted.layer, at)
+    if later:
+        own_later = f"experiment_id IN ({literals([experiment.id])}) AND effective_from > TIMESTAMP'{at}'"
+        tables.delete(_TABLE, own_later)
     return wanted
 
 
-def _still_running(tables: Tables, allocations: Iterable[Allocation], at: datetime) -> list[Allocation]:
-    """Those of experiments that have not ended by then, and are still configured."""
-    restarts, catalogue = restarts_of(tables), tables.project.catalogue
-    ends = {each.id: restarts.epochs(each)[-1].planned_end(catalogue) for each in tables.project.experiments}
-    return [
-        each for each in allocations if each.experiment_id in ends and ends[each.experiment_id] >= at.date()
-    ]
+def _from(allocations: list[Allocation], experiment_id: str, at: datetime) -> list[Allocation]:
+    """The experiment's allocation in force, and those yet to come."""
+    own = [each for each in allocations if each.experiment_id == experiment_id]
+    now = in_force(own, at)
+    return [*([now] if now else []), *(each for each in own if each.effective_from > at)]

@@ -120,7 +120,7 @@ def _bucket(arguments: argparse.Namespace) -> None:
     from metrics.bucketing import arm_of, arm_salt, bucket
     from metrics.configuration.project import load_project
 
-    shares, salt, allocation = None, arguments.salt, None
+    shares, salt, closed, allocation = None, arguments.salt, False, None
     if arguments.epoch is not None and not arguments.experiment:
         raise InputError("--epoch is of an --experiment; give that, or the --salt alone")
     if arguments.experiment:
@@ -129,14 +129,15 @@ def _bucket(arguments: argparse.Namespace) -> None:
         shares, epoch = experiment.arms, arguments.epoch
         if epoch is None:
             epoch = restarts_of(project).as_of(experiment, datetime.now(UTC).date()).epoch
-            allocation = in_force(allocations_of(project, experiment.id), datetime.now(UTC)).get(
-                experiment.id
-            )
+        allocations = allocations_of(project, experiment.id)
+        allocation = in_force(allocations, datetime.now(UTC))
+        closed = bool(allocations) and allocation is None
         salt = arm_salt(experiment.id, epoch)
     rows = []
     for unit_id in arguments.ids:
         number = bucket(salt, unit_id)
-        arm = arm_of(number, shares) if shares and (allocation is None or allocation.holds(unit_id)) else None
+        is_in = not closed and (allocation is None or allocation.holds(unit_id))
+        arm = arm_of(number, shares) if shares and is_in else None
         rows.append({"id": unit_id, "bucket": number, "arm": arm})
     print_answer(
         arguments, rows, "".join(f"{row['id']}\t{row['bucket']}\t{row['arm'] or '-'}\n" for row in rows)

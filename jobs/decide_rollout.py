@@ -6,18 +6,20 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from jobs.allocations import keep_allocation
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.delta_reader import readout_rows_of
+from jobs.delta_reader import allocations_of, readout_rows_of
 from jobs.epochs import running
-from jobs.tables import Tables
+from jobs.tables import Tables, Where
+from metrics.assignment import in_force
 from metrics.configuration.experiment import Experiment
 from metrics.decision import Decision
 from metrics.enrollment import end_of
+from metrics.errors import InputError
 from metrics.readout.build import build_readout
 
 log = logging.getLogger("watchlift.decide_rollout")
@@ -32,7 +34,7 @@ def decide_rollout(tables: Tables, days: Days) -> None:
 def decide_experiment(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
     """Add the readout's decision to rollout_decisions, unless the same one was made from the same rows before.
 
-    Then have its share in `allocations` from the next day on.
+    Then have `allocations` follow it from the next day on.
     """
     rows = readout_rows_of(tables.project, experiment, analysis_day)
     decision = build_readout(experiment, tables.project.catalogue, analysis_day, rows).decision
@@ -45,9 +47,26 @@ def decide_experiment(tables: Tables, experiment: Experiment, analysis_day: date
     }
     frame = tables.frame("rollout_decisions", [{**identity, **columns}])
     tables.merge("rollout_decisions", frame, {"experiment_id": [experiment.id]})
-    if experiment.randomized_by != "none":
-        keep_allocation(tables, experiment, decision.stage_to, end_of(analysis_day))
+    _follow(tables, experiment, decision, end_of(analysis_day))
     log.info("%s %s: %s", experiment.id, analysis_day, decision.action)
+
+
+def _follow(tables: Tables, experiment: Experiment, decision: Decision, at: datetime) -> None:
+    """Where the share changes: down to nothing always, up only where `watchlift allocate` has opened the experiment.
+
+    Of several decisions for one time (late data) the most careful counts, as everywhere.
+    """
+    where: Where = {"experiment_id": [experiment.id], "decided_for": [at]}
+    made = tables.few_rows("rollout_decisions", where, ("epoch", "stage_to"))
+    share = min([row["stage_to"] for row in made if row["epoch"] == experiment.epoch] or [decision.stage_to])
+    if share == decision.stage_from or experiment.randomized_by == "none":
+        return
+    if share and in_force(allocations_of(tables.project, experiment.id), at) is None:
+        return
+    try:
+        keep_allocation(tables, experiment, share, at)
+    except InputError as error:  # one layer without room must not keep other experiments from being decided
+        log.error("ALERT %s: its share stays: %s", experiment.id, error)
 
 
 def _fingerprint(columns: dict[str, Any]) -> str:

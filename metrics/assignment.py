@@ -34,7 +34,8 @@ Ranges = tuple[tuple[int, int], ...]
 class Allocation:
     """A row of `allocations`: from `effective_from` on a unit is exposed iff its layer bucket lies in `layer_buckets`.
 
-    `shares`: of the arms, in the order of the experiment's file.
+    `unit` names the id that is hashed; `arms` are in the order of the experiment's file, which their bounds follow, and
+    which the map of `shares` does not keep in a table.
     """
 
     experiment_id: str
@@ -43,8 +44,14 @@ class Allocation:
     layer_salt: str
     layer_buckets: Ranges
     exposed_share: float
+    unit: str
+    arms: tuple[str, ...]
     shares: Mapping[str, float]
     arm_salt: str
+
+    @property
+    def shares_in_order(self) -> dict[str, float]:
+        return {arm: self.shares[arm] for arm in self.arms}
 
     def holds(self, unit_id: int) -> bool:
         """Whether a unit is in the experiment."""
@@ -53,7 +60,7 @@ class Allocation:
 
     def arm_of(self, unit_id: int) -> str | None:
         """The arm of a unit; None where it is not in the experiment."""
-        return arm_of(bucket(self.arm_salt, unit_id), self.shares) if self.holds(unit_id) else None
+        return arm_of(bucket(self.arm_salt, unit_id), self.shares_in_order) if self.holds(unit_id) else None
 
     def arm_column(self, unit_id: Column | str) -> Column:
         """The same as `arm_of` for a BIGINT column."""
@@ -61,16 +68,11 @@ class Allocation:
         inside = F.lit(False)
         for first, end in self.layer_buckets:
             inside |= (place >= first) & (place < end)
-        return F.when(inside, arm_column(bucket_column(self.arm_salt, unit_id), self.shares))
+        return F.when(inside, arm_column(bucket_column(self.arm_salt, unit_id), self.shares_in_order))
 
     def is_same(self, other: "Allocation | None") -> bool:
         """Whether it exposes the same units to the same arms, whenever it began."""
-        return other is not None and (self.layer_buckets, self.shares, self.arm_salt, self.layer_salt) == (
-            other.layer_buckets,
-            other.shares,
-            other.arm_salt,
-            other.layer_salt,
-        )
+        return other is not None and replace(other, effective_from=self.effective_from) == self
 
 
 def allocate(
@@ -83,41 +85,56 @@ def allocate(
 ) -> Allocation:
     """The experiment at a share of its layer: what it has stays, and it takes the lowest free buckets beside it.
 
-    own: what is in force, None at first. others: in force, of experiments in the same layer that still run. A share of
-    0 gives all buckets back. Raises InputError where the share is less than before, or the layer has no room.
+    own: what is in force, None at first. others: of other experiments in the layer, in force or yet to come. A share of
+    0 gives all buckets back. Raises InputError where the share is less than before or less than a bucket, or where the
+    layer has no room.
     """
-    wanted = round(share * BUCKETS)
+    wanted, name = round(share * BUCKETS), experiment.id
     held = buckets_of(own.layer_buckets) if own else set()
+    if share and not wanted:
+        raise InputError(
+            f"share {share:g} of '{name}' is less than a bucket; give at least {1 / BUCKETS:g}, or 0"
+        )
     if 0 < wanted < len(held):
         raise InputError(
-            f"share {share:g} of '{experiment.id}' is below {len(held) / BUCKETS:g}, which is in force: shares grow, "
+            f"share {share:g} of '{name}' is below {len(held) / BUCKETS:g}, which is in force: shares grow, "
             "or go to 0; give one of these"
         )
     held_out = set(range(BUCKETS - round(holdout * BUCKETS), BUCKETS))
+    others = list(others)
     taken = held_out.union(*(buckets_of(other.layer_buckets) for other in others))
+    if wanted and held & taken:
+        raise InputError(
+            f"'{name}' has buckets of layer '{experiment.layer}' that are another's or the holdout's by now; "
+            "give it 0, then the share again, and restart it: its units change"
+        )
     free = sorted(set(range(BUCKETS)) - taken - held)
     missing = wanted - len(held)
     if missing > len(free):
+        holders = ", ".join(sorted({other.experiment_id for other in others if other.layer_buckets}))
         raise InputError(
-            f"share {share:g} of '{experiment.id}' does not fit into layer '{experiment.layer}': "
-            f"{(len(free) + len(held)) / BUCKETS:g} is free; end another of its experiments, or lower the share"
+            f"share {share:g} of '{name}' does not fit into layer '{experiment.layer}': "
+            f"{(len(free) + len(held)) / BUCKETS:g} is free; lower it"
+            + (f", or close another ({holders}) by `watchlift allocate … --share 0`" if holders else "")
         )
     return Allocation(
-        experiment_id=experiment.id,
+        experiment_id=name,
         effective_from=effective_from,
         layer=experiment.layer,
         layer_salt=layer_salt(experiment.layer),
         layer_buckets=ranges_of([*held, *free[:missing]] if wanted else ()),
         exposed_share=wanted / BUCKETS,
+        unit=experiment.unit if experiment.randomized_by == "unit" else experiment.cluster,
+        arms=tuple(experiment.arms),
         shares=dict(experiment.arms),
-        arm_salt=arm_salt(experiment.id, experiment.epoch),
+        arm_salt=arm_salt(name, experiment.epoch),
     )
 
 
-def in_force(allocations: Iterable[Allocation], at: datetime) -> dict[str, Allocation]:
-    """The latest allocation of each experiment that has begun by then."""
+def in_force(allocations: Iterable[Allocation], at: datetime) -> Allocation | None:
+    """The latest of one experiment's allocations that has begun by then."""
     begun = [each for each in allocations if each.effective_from <= at]
-    return {each.experiment_id: each for each in sorted(begun, key=lambda each: each.effective_from)}
+    return max(begun, key=lambda each: each.effective_from, default=None)
 
 
 def buckets_of(ranges: Ranges) -> set[int]:

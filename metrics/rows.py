@@ -88,7 +88,8 @@ class SpilloverRow:
 
     Of profiles with housemates in the experiment: `n_profiles_control` have all of them in the control,
     `n_profiles_arm` at least one in `arm`. `n_shared_households` hold two such profiles or more, `n_mixed_households`
-    of them profiles of different arms. Numbers are null where the status is not ok.
+    of them profiles of different arms. Numbers are null where the status is not ok;
+    `adjusted_p_value` is by Holm over the day's rows.
     """
 
     experiment_id: str
@@ -108,6 +109,7 @@ class SpilloverRow:
     ci_high: float | None = None
     df: float | None = None
     p_value: float | None = None
+    adjusted_p_value: float | None = None
 
 
 # Crossovers are profiles seen in more than one arm.

@@ -53,13 +53,16 @@ def _allocate(arguments: argparse.Namespace) -> None:
         "layer_salt": made.layer_salt,
         "layer_buckets": [list(bounds) for bounds in made.layer_buckets],
         "exposed_share": made.exposed_share,
+        "unit": made.unit,
+        "arms": list(made.arms),
         "shares": dict(made.shares),
         "arm_salt": made.arm_salt,
     }
     buckets = ", ".join(f"{first} to {end - 1}" for first, end in made.layer_buckets) or "none"
+    arms = ", ".join(f"{arm} {part:g}" for arm, part in made.shares_in_order.items())
     text = (
         f"{made.experiment_id}: {made.exposed_share:g} of layer {made.layer} from {arguments.valid_from} on\n"
         f"  buckets by salt {made.layer_salt}: {buckets}\n"
-        f"  arms by salt {made.arm_salt}: {', '.join(f'{arm} {part:g}' for arm, part in made.shares.items())}\n"
+        f"  arms by salt {made.arm_salt}: {arms}\n"
     )
     print_answer(arguments, answer, text)

@@ -10,6 +10,7 @@ from jobs.arguments import parse_day
 from jobs.commands.common import add_command, print_answer
 from jobs.delta_reader import allocations_of, analysis_days, latest_day, restarts_of
 from jobs.readout_files import readout_files
+from metrics.assignment import Allocation, in_force
 from metrics.bucketing import arm_salt
 from metrics.configuration.experiment import Experiment, Restart
 from metrics.configuration.project import Project, load_project
@@ -41,7 +42,13 @@ def _restart(arguments: argparse.Namespace) -> None:
         restart = current.restart
     else:
         _require_sense(project, current, restart)
-        _record(project, current, restart)
+    begun, first = replace(current, restart=restart), datetime.combine(restart.valid_from, time(), UTC)
+    allocated = in_force(allocations_of(project, current.id), first)
+    is_open = allocated is not None and allocated.exposed_share > 0
+    has_old_salt = allocated is not None and allocated.arm_salt != arm_salt(current.id, restart.epoch)
+    if restart is not current.restart or (is_open and has_old_salt):
+        _record(project, begun, allocated)
+    newest = in_force(allocations_of(project, current.id), datetime.max.replace(tzinfo=UTC))
     estimated = analysis_days(project, current.id)
     again = [day for day in estimated if day >= restart.valid_from]
     _render(project, current, [day for day in estimated if day < restart.valid_from])
@@ -60,6 +67,11 @@ def _restart(arguments: argparse.Namespace) -> None:
         f"  arms are drawn by the salt {answer['arm_salt']}: assignment services must take it from then on\n"
         "  profiles exposed before are left out; what was estimated before stays, marked\n"
     )
+    if newest and (not newest.exposed_share or newest.arm_salt != answer["arm_salt"]):
+        text += (
+            f"  `watchlift allocate {current.id} --share … --valid-from …` gives services that salt: the newest\n"
+            f"  allocation, of {newest.effective_from:%Y-%m-%d}, is {newest.exposed_share:g} by {newest.arm_salt}\n"
+        )
     if exposed_to and exposed_to >= restart.valid_from:
         text += (
             f"  exposures are there to {exposed_to}: who was first exposed since {restart.valid_from} is in, with\n"
@@ -101,20 +113,19 @@ def _render(project: Project, experiment: Experiment, days: Sequence[date]) -> N
             render_readout(project, experiment, day)
 
 
-def _record(project: Project, experiment: Experiment, restart: Restart) -> None:
+def _record(project: Project, begun: Experiment, allocated: Allocation | None) -> None:
+    """The experiment in its new epoch, and the new salt from its first day on, where it is open then."""
     from jobs.allocations import keep_allocation
     from jobs.embedded import embedded_spark
     from jobs.tables import Tables
-    from metrics.assignment import in_force
     from metrics.enrollment import row_of_restart
 
+    assert begun.restart
     with embedded_spark("watchlift-restart") as spark:
-        tables = Tables(spark, project, reason=f"restart: {restart.reason}")
+        tables = Tables(spark, project, reason=f"restart: {begun.restart.reason}")
         tables.create()
-        rows = tables.frame("enrollment_status", [asdict(row_of_restart(experiment.id, restart))])
-        tables.merge("enrollment_status", rows, {"experiment_id": [experiment.id]})
-        first = datetime.combine(restart.valid_from, time(), UTC)
-        allocated = in_force(allocations_of(project, experiment.id), first).get(experiment.id)
-        if allocated:  # services take the new salt from there
-            begun = replace(experiment, restart=restart)
+        rows = tables.frame("enrollment_status", [asdict(row_of_restart(begun.id, begun.restart))])
+        tables.merge("enrollment_status", rows, {"experiment_id": [begun.id]})
+        if allocated and allocated.exposed_share:
+            first = datetime.combine(begun.opens, time(), UTC)
             keep_allocation(tables, begun, allocated.exposed_share, first)

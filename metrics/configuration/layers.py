@@ -7,36 +7,36 @@ from pathlib import Path
 from metrics.configuration.catalogue import Catalogue
 from metrics.configuration.experiment import Experiment
 from metrics.configuration.yaml import Section, raise_faults, read_section
-from metrics.errors import ConfigurationError
 
 _ROUNDING = 1e-9
 
 
-def load_layers(path: Path, experiments: Sequence[Experiment], catalogue: Catalogue) -> dict[str, float]:
-    """The holdout, a share of its buckets, of each layer that declares one. Without a file no layer has any.
-
-    Raises ConfigurationError also where experiments of one layer would not fit beside each other.
-    """
+def load_layers(path: Path, experiments: Sequence[Experiment]) -> dict[str, float]:
+    """The holdout, a share of its buckets, of each layer that declares one. Without a file no layer has any."""
     holdouts: dict[str, float] = {}
-    if path.is_file():
-        top = read_section(path)
-        layers = top.section("layers").sections()
-        known = {each.layer for each in experiments}
-        for name, section in layers.items():
-            if name not in known:
-                section.fault("", "is the layer of no experiment; correct the name, or take it out")
-            holdouts[name] = _holdout(section)
-            section.finish()
-        top.finish()
-        raise_faults(top)
-    faults = [
-        fault
-        for layer in sorted({e.layer for e in experiments})
-        for fault in _overfull(layer, experiments, holdouts, catalogue)
-    ]
-    if faults:
-        raise ConfigurationError(faults)
+    if not path.is_file():
+        return holdouts
+    top = read_section(path)
+    known = {each.layer for each in experiments}
+    for name, section in top.section("layers").sections().items():
+        if name not in known:
+            section.fault("", "is the layer of no experiment; correct the name, or take it out")
+        holdouts[name] = _holdout(section)
+        section.finish()
+    top.finish()
+    raise_faults(top)
     return holdouts
+
+
+def faults_of_layers(
+    experiments: Sequence[Experiment], holdouts: Mapping[str, float], catalogue: Catalogue
+) -> list[str]:
+    """Where experiments of one layer would not fit beside each other by their planned times.
+
+    For `validate`: at run time a layer has room for what is allocated, whatever was planned.
+    """
+    layers = sorted({each.layer for each in experiments})
+    return [fault for layer in layers for fault in _overfull(layer, experiments, holdouts, catalogue)]
 
 
 def _holdout(section: Section) -> float:

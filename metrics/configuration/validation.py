@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from metrics.configuration.catalogue import load_catalogue
 from metrics.configuration.experiment import load_experiment
+from metrics.configuration.layers import faults_of_layers
 from metrics.configuration.project import load_location, load_project, resolve_data_dir
 from metrics.configuration.sources import load_sources
 from metrics.errors import ConfigurationError, InputError
@@ -30,7 +31,9 @@ def faults_of(conf_dir: Path, data_dir: Path | None = None) -> tuple[str, ...]:
             _collect(faults, lambda path=path: load_experiment(path, catalogue))  # type: ignore[misc]
     if not faults:
         # What no single file shows, such as two experiments of one id.
-        _collect(faults, lambda: load_project(conf_dir, data_dir))
+        project = _collect(faults, lambda: load_project(conf_dir, data_dir))
+        if project:
+            faults += faults_of_layers(project.experiments, project.holdouts, project.catalogue)
     return tuple(faults)
 
 

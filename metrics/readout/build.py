@@ -94,7 +94,7 @@ def build_readout(
     checks = [check for check in rows.srm_checks if check.window_end <= end]
     blocked = [each for each in rows.enrollment if each.since <= end]
     evidence = gather(experiment, catalogue, analysis_day, rows.estimates, checks, rows.quality, blocked)
-    decision = decide(evidence, _stage_in_force(rows, analysis_day))
+    decision = decide(evidence, _stage_in_force(experiment, rows, analysis_day))
     primary = [row for (metric, _), row in evidence.rows.items() if metric == experiment.primary[0]]
     return Readout(
         experiment_id=experiment.id,
@@ -131,17 +131,19 @@ def build_readout(
     )
 
 
-def _stage_in_force(rows: ReadoutRows, analysis_day: date) -> Stage | None:
-    """The stage during this day: what the last decision before its end led to, and since which day.
+def _stage_in_force(experiment: Experiment, rows: ReadoutRows, analysis_day: date) -> Stage | None:
+    """The stage during this day, and since which day of the epoch: what is allocated, where the experiment was opened.
 
-    A decision is dated by the end of its day, which is the beginning of the first day that it governs. Of two for
-    one time (late data), the more careful counts. Before the epoch's first one it is the share that was allocated.
+    Else what the last decision before the day's end led to. It is dated by the end of its day, which is the beginning
+    of the first day that it governs. Of two for one time (late data), the more careful counts.
     """
+    begun = [each for each in rows.allocations if each.effective_from < end_of(analysis_day)]
+    if begun:
+        return Stage(begun[-1].exposed_share, max(begun[-1].effective_from.date(), experiment.opens))
     earlier = [each for each in rows.rollout_decisions if each.decided_for < end_of(analysis_day)]
     earlier.sort(key=lambda decision: (decision.decided_for, -decision.stage_to))
     if not earlier:
-        opened = [each for each in rows.allocations if each.effective_from < end_of(analysis_day)]
-        return Stage(opened[-1].exposed_share, opened[-1].effective_from.date()) if opened else None
+        return None
     share = earlier[-1].stage_to
     reached = [decision for decision in earlier if decision.stage_to == share != decision.stage_from]
     return Stage(share, reached[-1].decided_for.date() if reached else None)

@@ -93,14 +93,16 @@ def household_sentences(readout: Readout) -> list[str]:
         low, effect, high = (
             wording.number(value, decimals, signed=True) for value in (row.ci_low, row.effect, row.ci_high)
         )
+        is_clear = row.adjusted_p_value is not None and row.adjusted_p_value < 1 - readout.level
         meaning = (
-            "no sign that arms reach across a household"
-            if row.ci_low <= 0 <= row.ci_high
-            else "arms reach across a household, which the difference between them leaves out"
+            "arms reach across a household, which the difference between them leaves out"
+            if is_clear
+            else "no sign that arms reach across a household"
         )
+        p = wording.p_value(row.adjusted_p_value)
         told.append(
             f"Housemates in {row.arm} change a profile's {wording.label(row.metric).lower()} by {effect} "
-            f"({wording.share(readout.level)} interval {low} to {high}): {meaning}."
+            f"({wording.share(readout.level)} interval {low} to {high}, p {p}): {meaning}."
         )
     return told
 

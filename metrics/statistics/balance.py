@@ -20,6 +20,10 @@ from metrics.statistics.multiplicity import adjust
 
 # A joint test this small is no chance in practice: some experiment of thousands has it.
 SUSPECT_P = 0.001
+# An eigenvalue of a correlation matrix below this is a column that says nothing new.
+_SINGULAR = 1e-8
+# With fewer expected profiles in a cell the statistic has no chi-square distribution.
+_LEAST_EXPECTED = 5.0
 
 
 @dataclass(frozen=True)
@@ -169,21 +173,20 @@ def _joint(moments: Moments, names: Sequence[str], arm: int, segment: str, value
     scale = np.sqrt(np.diag(covariance))
     if not scale.all():
         return counted
-    scaled = differences / scale
-    correlation = covariance / np.outer(scale, scale)
-    # Hotelling's scaling: with estimated errors of q differences the plain Wald test is too eager.
-    df2 = n_households - q
-    statistic = float(scaled @ np.linalg.solve(correlation, scaled)) / q * df2 / (n_households - 1)
-    return JointBalance(
-        segment,
-        value,
-        moments.arms[arm],
-        n_control,
-        n_arm,
-        statistic,
-        q,
-        df2,
-        float(fdtrc(q, df2, statistic)),
+    # By household two columns may be one where they are two by row: each 1 for one profile, both in one household.
+    values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
+    regular = values > _SINGULAR
+    rank = int(regular.sum())
+    along = (differences / scale) @ vectors[:, regular]
+    # Hotelling's scaling: with estimated errors of so many differences the plain Wald test is too eager.
+    df2 = n_households - rank
+    statistic = float((along**2 / values[regular]).sum()) / rank * df2 / (n_households - 1)
+    return replace(
+        counted,
+        statistic=statistic,
+        df1=float(rank),
+        df2=float(df2),
+        p_value=float(fdtrc(rank, df2, statistic)),
     )
 
 
@@ -202,8 +205,16 @@ def _adjusted(rows: Sequence[JointBalance]) -> list[JointBalance]:
 
 
 def _split(counts: Floats) -> StrataBalance | None:
-    """counts: (strata, arms) of profiles."""
-    counts = counts[counts.sum(axis=1) > 0][:, counts.sum(axis=0) > 0]
+    """counts: (strata, arms) of profiles. Strata too small for the test are taken together."""
+    counts = counts[:, counts.sum(axis=0) > 0]
+    if not counts.size:
+        return None
+    least_share = (counts.sum(axis=0) / counts.sum()).min()
+    is_small = counts.sum(axis=1) * least_share < _LEAST_EXPECTED
+    together = counts[is_small].sum(axis=0)
+    counts = counts[~is_small]
+    if together.sum() * least_share >= _LEAST_EXPECTED:
+        counts = np.vstack([counts, together])
     if min(counts.shape) < 2:
         return None
     expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()

@@ -4,6 +4,9 @@ The arm of a profile's housemates is drawn independently of its own, so among pr
 housemates, those with one in treatment are compared with those with none: by `ols` with a dummy for each (own arm,
 number of housemates), the experiment's covariates and errors clustered by household. The difference between arms
 holds none of this; a launch to everybody brings it on top.
+
+Taken for granted: who of a household is exposed, and when, is not for the arms to change. Housemates who came during
+the window had less of it to act in, so the effect of one who was there from the start is larger than what is found.
 """
 
 from collections.abc import Mapping
@@ -20,6 +23,7 @@ from metrics.configuration.experiment import STANDING_SEGMENT, Covariates, Exper
 from metrics.rows import Estimate, SpilloverRow
 from metrics.statistics.analysis import estimate
 from metrics.statistics.layout import ALL
+from metrics.statistics.multiplicity import adjust
 from metrics.statistics.questions import estimators_of
 
 # Rows of larger households (shared accounts, hotels) would take a dummy for each of many sizes.
@@ -34,28 +38,41 @@ def estimate_spillover(
     """A row for each primary metric with a mean and each treatment arm; runs Spark actions.
 
     windows: this experiment's, epoch's and day's rows of profile_windows. Nothing where profiles are not what was
-    randomized. Housemates are those exposed by the analysis day, crossovers left out; whose housemates are in several
-    treatment arms, or more than MOST_HOUSEMATES, is left out.
+    randomized. Housemates are those exposed before the metric's window ends, crossovers left out; whose housemates are
+    in several treatment arms, or more than MOST_HOUSEMATES, is left out. P-values are adjusted by Holm over all rows.
     """
     design = _design(experiment)
-    metrics = [
-        name for name in design.primary if _ESTIMATOR in estimators_of(catalogue.metrics[name], design, ALL)
-    ]
-    if experiment.randomized_by != "unit" or not metrics:
+    by_window: dict[int | None, list[str]] = {}
+    for name in design.primary if experiment.randomized_by == "unit" else ():
+        metric = catalogue.metrics[name]
+        if _ESTIMATOR in estimators_of(metric, design, ALL):
+            by_window.setdefault(metric.window, []).append(name)
+    if not by_window:
         return ()
-    design = replace(design, primary=tuple(metrics))
     counts = _household_counts(windows, experiment)
-    rows = with_housemates(windows, experiment).drop(STANDING_SEGMENT)
-    found = estimate(rows, design, catalogue, analysis_day, experiment.epoch, only=(_ESTIMATOR,))
-    return tuple(_row(each, counts, analysis_day) for each in found.estimates)
+    found: list[Estimate] = []
+    for days, names in by_window.items():
+        rows = with_housemates(windows, experiment, days).drop(STANDING_SEGMENT)
+        asked = replace(design, primary=tuple(names))
+        found += estimate(
+            rows, asked, catalogue, analysis_day, experiment.epoch, only=(_ESTIMATOR,)
+        ).estimates
+    adjusted = iter(adjust("holm", [each.p_value for each in found if each.p_value is not None]))
+    return tuple(
+        _row(each, counts, analysis_day, None if each.p_value is None else next(adjusted)) for each in found
+    )
 
 
-def with_housemates(windows: DataFrame, experiment: Experiment) -> DataFrame:
+def with_housemates(windows: DataFrame, experiment: Experiment, days: int | None) -> DataFrame:
     """Rows of profiles with housemates in the experiment: `arm` is that of the housemates, beside the place of the row.
 
-    The arm of housemates is the control where all of them are, a treatment arm where that is the only other one.
+    Housemates count who were exposed less than so many days after the profile; None: at any time. Their arm is the
+    control where all of them are in it, a treatment arm where that is the only other one.
     """
     household = Window.partitionBy("household_id")
+    if days is not None:
+        exposure_day = F.unix_date(F.to_date("exposed_at"))
+        household = household.orderBy(exposure_day).rangeBetween(Window.unboundedPreceding, days - 1)
     others = {
         arm: F.count_if(_is(arm)).over(household) - F.when(_is(arm), 1).otherwise(0)
         for arm in experiment.arms
@@ -104,7 +121,9 @@ def _household_counts(windows: DataFrame, experiment: Experiment) -> Mapping[str
     return counted.collect()[0].asDict()
 
 
-def _row(found: Estimate, counts: Mapping[str, int], analysis_day: date) -> SpilloverRow:
+def _row(
+    found: Estimate, counts: Mapping[str, int], analysis_day: date, adjusted: float | None
+) -> SpilloverRow:
     return SpilloverRow(
         experiment_id=found.experiment_id,
         epoch=found.epoch,
@@ -121,6 +140,7 @@ def _row(found: Estimate, counts: Mapping[str, int], analysis_day: date) -> Spil
         ci_high=found.ci_high,
         df=found.df,
         p_value=found.p_value,
+        adjusted_p_value=adjusted,
         **counts,
     )
 

@@ -65,7 +65,7 @@ bucket = signed(murmur3(bytes of the id, murmur3(bytes of the salt, 42))) mod 10
 - signed: the 32 bits as two's complement. mod: the remainder is 0 to 9,999, of negative numbers too.
 - A layer's salt is `layer:<layer>`, that of an experiment's arms `arm:<experiment>:<epoch>`; epoch 0 is before any
   restart.
-- The arm is the first, in the order of the experiment's file, whose cumulative share × 10,000, rounded to 6 decimals,
+- The arm is the first, in the order of `allocations.arms`, whose cumulative share × 10,000, rounded to 6 decimals,
   is above the bucket; the last arm takes what is left.
 
 {_step_by_step()}

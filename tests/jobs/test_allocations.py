@@ -36,20 +36,33 @@ def test_an_allocation_is_kept_once_grows_and_has_a_history(tables: Tables, cont
     assert allocations_of(tables.project, experiment.id)[-1].layer_buckets == ()
 
 
-def test_experiments_of_a_layer_get_buckets_of_their_own_while_they_run(tables: Tables) -> None:
+def test_a_share_of_nothing_ends_what_was_to_come(tables: Tables) -> None:
     (experiment,) = tables.project.experiments
-    beside, later = (
-        replace(experiment, id=name, start=day)
-        for name, day in (("beside", experiment.start), ("later", experiment.start + timedelta(100)))
-    )
-    tables = Tables(
-        tables.spark,
-        replace(tables.project, experiments=(experiment, beside, later), holdouts={experiment.layer: 0.1}),
-    )
-    one = keep_allocation(tables, experiment, 0.4, DAY)
-    two = keep_allocation(tables, beside, 0.5, DAY)
-    assert one and two and not buckets_of(one.layer_buckets) & buckets_of(two.layer_buckets)
-    with pytest.raises(InputError, match=r"share 0\.5 of 'homepage_ranking' does not fit .*: 0\.4 is free"):
-        keep_allocation(tables, experiment, 0.5, DAY + timedelta(1))
-    whole = keep_allocation(tables, later, 0.9, DAY + timedelta(100))
+    keep_allocation(tables, experiment, 0.05, DAY)
+    keep_allocation(tables, experiment, 0.2, DAY + timedelta(10))
+    for _ in range(2):
+        keep_allocation(tables, experiment, 0.0, DAY + timedelta(3))
+        kept = [
+            (each.effective_from, each.exposed_share)
+            for each in allocations_of(tables.project, experiment.id)
+        ]
+        assert kept == [(DAY, 0.05), (DAY + timedelta(3), 0.0)]
+
+
+def test_experiments_of_a_layer_never_share_a_bucket_until_one_is_closed(tables: Tables) -> None:
+    (experiment,) = tables.project.experiments
+    beside = replace(experiment, id="beside")
+    project = replace(tables.project, experiments=(experiment, beside), holdouts={experiment.layer: 0.1})
+    tables = Tables(tables.spark, project)
+    keep_allocation(tables, experiment, 0.05, DAY)
+    ahead = keep_allocation(tables, beside, 0.3, DAY + timedelta(20))
+    grown = keep_allocation(tables, experiment, 0.6, DAY + timedelta(5))
+    assert ahead and grown and not buckets_of(ahead.layer_buckets) & buckets_of(grown.layer_buckets)
+    with pytest.raises(InputError, match=r"0\.6 is free; lower it, or close another \(beside\) by"):
+        keep_allocation(tables, experiment, 0.7, DAY + timedelta(6))
+    # Long after its time: services may still expose it.
+    with pytest.raises(InputError, match=r"close another \(homepage_ranking\)"):
+        keep_allocation(tables, beside, 0.9, DAY + timedelta(300))
+    keep_allocation(tables, experiment, 0.0, DAY + timedelta(300))
+    whole = keep_allocation(tables, beside, 0.9, DAY + timedelta(301))
     assert whole and whole.layer_buckets == ((0, 9000),)

@@ -55,6 +55,33 @@ def test_the_holdout_is_in_no_experiment() -> None:
     assert whole.layer_buckets == ((0, 9500),)
 
 
+def test_a_holdout_that_comes_later_is_not_passed_over_in_silence() -> None:
+    whole = allocate(FIRST, 1.0, NOW)
+    with pytest.raises(
+        InputError, match=r"'first' has buckets of layer 'homepage' that are .* the holdout's by now"
+    ):
+        allocate(FIRST, 1.0, NOW, own=whole, holdout=0.05)
+    assert allocate(FIRST, 0.0, NOW, own=whole, holdout=0.05).layer_buckets == ()
+
+
+def test_a_share_of_less_than_a_bucket_is_not_taken_for_none() -> None:
+    with pytest.raises(
+        InputError, match=r"share 4e-05 of 'first' is less than a bucket; give at least 0\.0001, or 0"
+    ):
+        allocate(FIRST, 0.00004, NOW)
+
+
+def test_arms_keep_the_order_of_the_file_whatever_order_a_map_comes_back_in() -> None:
+    three = allocate(replace(FIRST, arms={"control": 0.2, "b": 0.5, "a": 0.3}), 1.0, NOW)
+    shuffled = replace(three, shares={"a": 0.3, "control": 0.2, "b": 0.5})
+    assert arms_of(shuffled) == arms_of(three)
+
+
+def test_the_id_that_is_hashed_is_named() -> None:
+    assert allocate(FIRST, 0.5, NOW).unit == "profile_id"
+    assert allocate(replace(FIRST, randomized_by="cluster"), 0.5, NOW).unit == "household_id"
+
+
 def test_layers_are_independent_of_each_other_and_of_arms() -> None:
     here, there = (allocate(replace(FIRST, layer=layer), 0.5, NOW) for layer in ("homepage", "player"))
     table = [[0, 0], [0, 0]]
@@ -89,9 +116,9 @@ def test_a_restart_draws_the_arms_of_the_same_units_anew() -> None:
 
 def test_the_latest_allocation_that_has_begun_is_in_force() -> None:
     early, late = allocate(FIRST, 0.1, NOW), allocate(FIRST, 0.2, NOW + timedelta(1))
-    assert in_force([late, early], NOW + timedelta(hours=1)) == {"first": early}
-    assert in_force([late, early], NOW + timedelta(1)) == {"first": late}
-    assert in_force([late, early], NOW - timedelta(1)) == {}
+    assert in_force([late, early], NOW + timedelta(hours=1)) == early
+    assert in_force([late, early], NOW + timedelta(1)) == late
+    assert in_force([late, early], NOW - timedelta(1)) is None
 
 
 def test_spark_assigns_as_python_does(spark: SparkSession) -> None:

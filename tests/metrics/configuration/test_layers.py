@@ -6,7 +6,6 @@ import pytest
 
 from metrics.configuration.project import load_project
 from metrics.configuration.validation import faults_of
-from metrics.errors import ConfigurationError
 from tests.jobs.result_tables import write_configuration
 
 OTHER = """id: other
@@ -64,15 +63,14 @@ def test_experiments_that_do_not_fit_beside_each_other_are_refused(
     (conf / "experiments" / "other.yml").write_text(f"{OTHER}{other}\n")
     if layers:
         (conf / "layers.yml").write_text(layers)
-    if fault is None:
-        load_project(conf)
-        return
-    with pytest.raises(ConfigurationError, match=r"experiments: layer 'homepage' on 2026-03-04: ") as raised:
-        load_project(conf)
-    assert fault in str(raised.value)
+    load_project(conf)  # whatever was planned: there is room for what is allocated
+    found = [
+        line for line in faults_of(conf) if line.startswith("experiments: layer 'homepage' on 2026-03-04: ")
+    ]
+    assert [fault is not None and fault in line for line in found] == ([True] if fault else [])
 
 
 def test_experiments_of_different_times_may_have_the_whole_layer_each(conf: Path) -> None:
     later = OTHER.replace("2026-03-04", "2026-06-01")
     (conf / "experiments" / "other.yml").write_text(later + "rollout: {stages: [1.0]}\n")
-    load_project(conf)
+    assert faults_of(conf) == ()

@@ -39,6 +39,8 @@ SPILLOVER = SpilloverRow(
     std_error=0.05,
     ci_low=0.212,
     ci_high=0.408,
+    p_value=0.002,
+    adjusted_p_value=0.002,
 )
 
 
@@ -74,8 +76,11 @@ def test_an_effect_across_households_is_told_from_none(tmp_path: Path) -> None:
     text, page = told(tmp_path, spillover=rows)
     for form in (text, page):
         assert counted in form
-        assert "play starts (7 days) by +0.310 (95% interval +0.212 to +0.408): arms reach across" in form
-    none = [asdict(replace(SPILLOVER, effect=0.01, ci_low=-0.09, ci_high=0.11))]
+        assert (
+            "play starts (7 days) by +0.310 (95% interval +0.212 to +0.408, p 0.002): arms reach across"
+            in form
+        )
+    none = [asdict(replace(SPILLOVER, effect=0.01, ci_low=-0.09, ci_high=0.11, adjusted_p_value=0.84))]
     assert "no sign that arms reach across a household" in told(tmp_path, spillover=none)[0]
     unknown = [asdict(replace(SPILLOVER, status="not_matured", effect=None, ci_low=None, ci_high=None))]
     assert told(tmp_path, spillover=unknown)[0].count("Housemates") == 0

@@ -12,7 +12,7 @@ from scipy.stats import chi2_contingency, ks_1samp, uniform
 from metrics.configuration.catalogue import Catalogue
 from metrics.configuration.experiment import Experiment
 from metrics.statistics.analysis import estimate
-from metrics.statistics.balance import Balance, balance
+from metrics.statistics.balance import SUSPECT_P, Balance, _split, balance
 from metrics.statistics.cells import Cell
 from metrics.statistics.moments import UNLIMITED, Moments, moments_of
 from tests.metrics.statistics.test_analysis import DAY, EXPERIMENT, configuration, on_spark, random_windows
@@ -122,6 +122,38 @@ def test_one_covariate_that_differs_is_found() -> None:
     assert found is not None and found.is_suspect
     worst = max(found.covariates, key=lambda each: abs(each.standardized or 0.0))
     assert worst.covariate == "pre_2" and (worst.standardized or 0.0) > 0.5
+
+
+def test_columns_that_differ_by_row_but_not_by_household_are_no_traceback() -> None:
+    """Two rare dummies, each 1 for one profile of the same household and arm: their scores are the same."""
+    random = np.random.default_rng(2)
+    n = 70
+    household = np.repeat(np.arange(n // 2), 2)
+    arm = np.repeat(random.integers(0, 2, n // 2), 2)
+    x = np.zeros((n, 3))
+    x[:, 0], x[10, 1], x[11, 2] = random.standard_normal(n), 1, 1
+    rows = np.asfortranarray(np.column_stack([np.ones(n), x]))
+    wide = np.full(3, np.inf)
+    names = ("pre_plays", "device=tv", "any_covariate_missing")
+    moments = moments_of(names, ("control", "a"), np.zeros(3), (-wide, wide), rows, arm, household, UNLIMITED)
+    found = balance({Cell("7d"): moments}, ["pre_plays", "device"], True)
+    assert found is not None
+    (joint,) = found.joint
+    assert joint.df1 == 2 and joint.p_value is not None and 0.001 < joint.p_value < 1
+
+
+def test_small_strata_and_uneven_arms_raise_no_false_alarm() -> None:
+    random = np.random.default_rng(5)
+    alarms = 0
+    for _ in range(400):
+        sizes = [2000] * 6 + [2] * 12
+        n_arm = [random.binomial(size, 0.05) for size in sizes]
+        found = _split(np.array([[size - k, k] for size, k in zip(sizes, n_arm, strict=True)], dtype=float))
+        assert found is not None
+        alarms += found.p_value < SUSPECT_P
+    assert alarms <= 4
+    assert _split(np.array([[1.0, 1.0], [2.0, 0.0]])) is None
+    assert _split(np.zeros((2, 2))) is None
 
 
 def test_nobody_and_nothing_to_compare(spark: SparkSession, plan: tuple[Experiment, Catalogue]) -> None:

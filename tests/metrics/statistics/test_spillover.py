@@ -2,11 +2,13 @@
 
 from collections import Counter
 from dataclasses import replace
+from datetime import datetime
 
+import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from metrics.configuration.catalogue import Catalogue
 from metrics.configuration.experiment import Experiment
@@ -22,7 +24,9 @@ from tests.metrics.statistics.test_analysis import (
 )
 
 Plan = tuple[Experiment, Catalogue]
+DAY_0 = datetime(2026, 3, 2)
 SPILL = 2.0
+WINDOW_DAYS = 7
 
 
 @pytest.fixture(scope="module")
@@ -35,21 +39,33 @@ def rows() -> pd.DataFrame:
     """Each housemate in arm b adds to a profile's plays; one household is as large as a hotel."""
     rows = random_windows(900, seed=4)
     rows.loc[rows["household_id"] < 16, "household_id"] = 10
+    seconds = np.random.default_rng(9).integers(0, 20 * 86_400, len(rows))
+    rows["exposed_at"] = DAY_0 + pd.to_timedelta(seconds, unit="s")
     spilled = SPILL * (housemates_of(rows)["b"] > 0)
     return rows.assign(plays_7d=rows["plays_7d"] + spilled)
 
 
 @pytest.fixture(scope="module")
 def found(spark: SparkSession, rows: pd.DataFrame, plan: Plan) -> dict[str, SpilloverRow]:
-    return {row.arm: row for row in estimate_spillover(on_spark(spark, rows), *plan, DAY)}
+    return {row.arm: row for row in estimate_spillover(windows_of(spark, rows), *plan, DAY)}
+
+
+def windows_of(spark: SparkSession, rows: pd.DataFrame) -> DataFrame:
+    moments = [
+        (int(p), at.to_pydatetime()) for p, at in zip(rows["profile_id"], rows["exposed_at"], strict=True)
+    ]
+    exposed = spark.createDataFrame(moments, "profile_id BIGINT, exposed_at TIMESTAMP")
+    return on_spark(spark, rows).join(exposed, "profile_id")
 
 
 def housemates_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """By row, how many others of its household are in each arm; one household and profile at a time."""
+    """By row, how many others of its household, exposed before its window ends, are in each arm; one at a time."""
     counted = []
+    day = dict((rows["exposed_at"] - DAY_0).dt.days)
     for _, home in rows.groupby("household_id", sort=False):
         for place, arm in home["arm"].items():
-            others = Counter(home["arm"]) - Counter([arm])
+            in_time = [other for at, other in home["arm"].items() if day[at] < day[place] + WINDOW_DAYS]
+            others = Counter(in_time) - Counter([arm])
             counted.append({"row": place, **{name: others[name] for name in ("control", "a", "b")}})
     return pd.DataFrame(counted).set_index("row").sort_index()
 
@@ -86,6 +102,8 @@ def test_agrees_with_a_regression_by_hand(
     row = found[arm]
     assert (row.status, row.n_profiles_control, row.n_profiles_arm) == ("ok", n_without, n_with)
     assert (row.effect, row.std_error) == pytest.approx((effect, std_error), rel=1e-9)
+    assert row.p_value is not None and row.adjusted_p_value is not None
+    assert row.p_value <= row.adjusted_p_value <= 2 * row.p_value
 
 
 def test_the_arm_that_spills_is_told_from_the_one_that_does_not(found: dict[str, SpilloverRow]) -> None:
@@ -104,7 +122,7 @@ def test_households_with_several_profiles_and_with_different_arms_are_counted(
 
 def test_households_of_one_profile_have_no_spillover(spark: SparkSession, plan: Plan) -> None:
     alone = random_windows(60).assign(household_id=lambda rows: rows["profile_id"])
-    rows = estimate_spillover(on_spark(spark, alone), *plan, DAY)
+    rows = estimate_spillover(windows_of(spark, alone.assign(exposed_at=pd.Timestamp(DAY_0))), *plan, DAY)
     assert {(row.arm, row.status, row.n_shared_households) for row in rows} == {
         ("a", "no_data", 0),
         ("b", "no_data", 0),

@@ -1,0 +1,104 @@
+"""Decisions and what is allocated: opened by hand, grown and closed by the gate, never opened by it."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import pytest
+
+from jobs.allocations import keep_allocation
+from jobs.decide_rollout import decide_experiment
+from jobs.delta_reader import allocations_of
+from jobs.epochs import running
+from jobs.tables import Tables
+from tests.jobs.test_delta_reader import write
+from tests.result_rows import crash_rate, srm_check, usual_estimates
+
+ID = "homepage_ranking"
+START = date(2026, 3, 2)
+BREACH = crash_rate(effect=0.01, half_width=0.001)
+
+
+def at(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def decide(tables: Tables, day: date, *changed: dict[str, Any], input_version: str = "v1") -> str:
+    """The action for a day on which guardrails are as `changed` says, else well."""
+    names = {row["metric"] for row in changed}
+    rows = [*(row for row in usual_estimates() if row["metric"] not in names), *changed]
+    identity = {"experiment_id": ID, "analysis_day": day, "input_version": input_version}
+    write(tables, "estimates", [{**row, **identity} for row in rows])
+    checks = [srm_check(window_end=at(day + timedelta(1)), experiment_id=ID)]
+    write(tables, "srm_checks", checks, window_end_day=day)
+    (experiment,) = running(tables, day)
+    decide_experiment(tables, experiment, day)
+    made = tables.read("rollout_decisions").collect()
+    of_day = [row for row in made if row["decided_for"].date() == day + timedelta(1)]
+    return of_day[-1]["action"] if len(of_day) == 1 else "/".join(sorted({row["action"] for row in of_day}))
+
+
+def shares(tables: Tables) -> dict[date, float]:
+    return {each.effective_from.date(): each.exposed_share for each in allocations_of(tables.project, ID)}
+
+
+@pytest.fixture
+def opened(tables: Tables) -> Tables:
+    (experiment,) = tables.project.experiments
+    keep_allocation(tables, experiment, 0.01, at(START))
+    return tables
+
+
+def test_what_nobody_opened_stays_closed(tables: Tables) -> None:
+    assert decide(tables, START) == "hold"
+    assert shares(tables) == {}
+
+
+def test_the_allocation_follows_the_ramp(opened: Tables) -> None:
+    assert decide(opened, START) == "hold"  # min_days is 2
+    assert shares(opened) == {START: 0.01}
+    assert decide(opened, START + timedelta(1)) == "advance"
+    assert shares(opened) == {START: 0.01, START + timedelta(2): 0.05}
+    assert decide(opened, START + timedelta(2)) == "hold"
+    assert decide(opened, START + timedelta(1)) == "advance"  # again, a day of before
+    assert shares(opened) == {START: 0.01, START + timedelta(2): 0.05}
+
+
+def test_a_breach_closes_at_once_whatever_was_planned_and_stays_closed(opened: Tables) -> None:
+    (experiment,) = opened.project.experiments
+    keep_allocation(opened, experiment, 0.2, at(START + timedelta(9)))
+    assert decide(opened, START, BREACH) == "rollback"
+    closed = {START: 0.01, START + timedelta(1): 0.0}
+    assert shares(opened) == closed
+    assert decide(opened, START, input_version="v2") == "hold/rollback"  # late data; the more careful counts
+    assert shares(opened) == closed
+    assert decide(opened, START + timedelta(1)) == "rollback"
+    assert shares(opened) == closed
+
+
+def test_a_breach_closes_what_was_never_opened_here(tables: Tables) -> None:
+    assert decide(tables, START, BREACH) == "rollback"
+    assert shares(tables) == {START + timedelta(1): 0.0}
+
+
+def test_shares_that_people_set_are_the_stage_that_the_gate_goes_on_from(opened: Tables) -> None:
+    (experiment,) = opened.project.experiments
+    decide(opened, START)
+    keep_allocation(opened, experiment, 0.2, at(START + timedelta(1)))
+    assert decide(opened, START + timedelta(1)) == "hold"
+    assert decide(opened, START + timedelta(2)) == "advance"
+    assert shares(opened) == {START: 0.01, START + timedelta(1): 0.2, START + timedelta(3): 0.5}
+    keep_allocation(opened, experiment, 0.0, at(START + timedelta(4)))
+    assert decide(opened, START + timedelta(4)) == "rollback"
+    assert shares(opened)[START + timedelta(4)] == 0.0
+
+
+def test_a_layer_without_room_is_an_alarm_and_no_end_of_the_run(
+    opened: Tables, caplog: pytest.LogCaptureFixture
+) -> None:
+    (experiment,) = opened.project.experiments
+    full = Tables(opened.spark, replace(opened.project, holdouts={experiment.layer: 0.97}))
+    decide(full, START)
+    assert decide(full, START + timedelta(1)) == "advance"
+    assert shares(full) == {START: 0.01}
+    assert "ALERT homepage_ranking: its share stays: share 0.05" in caplog.text
