@@ -1,11 +1,10 @@
 """The daily metrics: one run per day, one Spark application per run."""
 
-import os
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG, CronPartitionTimetable
 
-from watchlift_operators import DEFAULT_ARGS, PROFILE_DAYS, spark_job
+from watchlift_operators import DEFAULT_ARGS, PROFILE_DAYS, midnight_after, spark_job
 
 RUNBOOK = """
 ### Daily metrics
@@ -30,12 +29,6 @@ are cheaper in one application: `spark-submit … jobs/run_day.py --from … --t
 
 **A run without a partition key** (a manual trigger that leaves it empty) is refused by the job.
 """
-
-
-def midnight_after(variable: str) -> datetime | None:
-    """The end of the day that an environment variable names, or None where it is not set."""
-    day = os.environ.get(variable)
-    return datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1) if day else None
 
 
 # A day is run on the morning after it: the partition is one tick before the run. With a first day, every day since is

@@ -1,12 +1,12 @@
 """The exposures of each hour, and whether the arms are split as planned."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, CronPartitionTimetable
 
 from watchlift_alerts import alert_task
-from watchlift_operators import DEFAULT_ARGS, spark_job
+from watchlift_operators import DEFAULT_ARGS, midnight_after, spark_job
 
 RUNBOOK = """
 ### Hourly exposures
@@ -32,10 +32,14 @@ first hour of a day also that of the day before); the daily run does, too. It ta
 one is of everything up to its end.
 """
 
+# Production sets no last day. A replay of old days does: their hours are triggered by hand, and no present one comes.
+last_midnight = midnight_after("WATCHLIFT_LAST_DAY")
+
 with DAG(
     dag_id="hourly_exposures",
     schedule=CronPartitionTimetable("10 * * * *", timezone="UTC", run_offset=-1, key_format="%Y-%m-%dT%H"),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    end_date=last_midnight + timedelta(minutes=30) if last_midnight else None,
     catchup=False,  # the next hour merges what was missed, and its cumulative check covers it
     max_active_runs=1,
     default_args=DEFAULT_ARGS,

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,12 @@ SPARK_CONF = os.environ.get("WATCHLIFT_SPARK_CONF", str(HOME / "conf" / "spark" 
 PROFILE_DAYS = Asset("watchlift://profile_days")
 DEFAULT_ARGS = {"owner": "experimentation", "retries": 2, "retry_delay": timedelta(minutes=2)}
 FOLDERS = ("--conf-dir", CONF_DIR, "--data-dir", DATA_DIR)
+
+
+def midnight_after(variable: str) -> datetime | None:
+    """The end of the day that an environment variable names, or None where it is not set."""
+    day = os.environ.get(variable)
+    return datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1) if day else None
 
 
 class RetryUnlessTheJobDecided(RetryPolicy):

@@ -1,4 +1,4 @@
-"""The few calls of Airflow's REST API that the demo needs, on the standard library."""
+"""The few calls of Airflow's REST API that the demo and the incident need, on the standard library."""
 
 import json
 import urllib.error
@@ -64,6 +64,12 @@ class AirflowApi:
 
     def unpause(self, dag_id: str) -> None:
         self._call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
+
+    def trigger(self, dag_id: str, partition_key: str) -> None:
+        """Start a run of one partition, which the schedule may know nothing of."""
+        self._call(
+            "POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None, "partition_key": partition_key}
+        )
 
     def create_pools(self, definitions: Path) -> None:
         """Create the pools of a file in the form of `airflow pools import`; existing ones stay as they are."""

@@ -25,7 +25,7 @@ from scripts.airflow_api import USER, AirflowApi
 from scripts.environment import Settings, environment
 from scripts.errors import RunError
 
-DAGS = ("daily_metrics", "experiment_readouts")
+DAGS = ("hourly_exposures", "daily_metrics", "experiment_readouts")
 COMPONENTS: Mapping[str, Sequence[str]] = {
     # Logs are read from the disk: no log servers, whose fixed ports another Airflow may hold.
     "scheduler": ("scheduler", "--skip-serve-logs"),
@@ -77,7 +77,7 @@ def passwords_file(settings: Settings) -> Path:
 
 
 def ready_file(settings: Settings) -> Path:
-    """It exists while Airflow is up and knows the DAGs: what the demo waits for."""
+    """It exists while Airflow is up and knows the DAGs: what other scripts wait for."""
     return settings.airflow_home / "ready"
 
 
@@ -120,7 +120,7 @@ class Launcher:
 
 
 def wait_until_ready(settings: Settings, parts: Mapping[str, Popen[bytes]]) -> None:
-    """Return once all parts are healthy, both DAGs are known and the pools exist. Raises RunError else."""
+    """Return once all parts are healthy, the DAGs are known and the pools exist. Raises RunError else."""
     api, deadline = api_of(settings), time.monotonic() + START_SECONDS
     while not (api.is_healthy() and set(DAGS) <= api.dag_ids()):
         check_alive(settings, parts)

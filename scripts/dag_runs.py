@@ -1,64 +1,91 @@
-"""Watching the demo's runs in Airflow until they succeed, or telling why one did not."""
+"""An Airflow beside a script: starting it, and watching runs until they succeed, or telling why one did not."""
 
 import json
 import re
 import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
+from scripts import processes
 from scripts.airflow_api import AirflowApi, TaskState
-from scripts.airflow_local import DAGS, ready_file
-from scripts.environment import Settings
+from scripts.airflow_local import ready_file
+from scripts.environment import Settings, environment
 from scripts.errors import RunError
 from scripts.progress import LogFollower, Progress, job_message
 
 MOST_SECONDS = 3600.0
 LOOK_AGAIN_SECONDS = 1.0
-LAST_DAG = "experiment_readouts"
 VERDICT = re.compile(r"error: ")
 EXCEPTION = re.compile(r"[\w.$]+(Error|Exception): ")
 TOLD = ("running", "success", "failed", "upstream_failed", "up_for_retry", "skipped")
 
 
-def unpause(
-    api: AirflowApi, airflow: subprocess.Popen[bytes], settings: Settings, progress: Progress
-) -> None:
-    """Let the DAGs run as soon as Airflow is there: the triggered one first, so that no asset event is missed."""
-    while not ready_file(settings).exists():
-        check_running(airflow, settings)
-        progress.still("waiting for Airflow")
-        time.sleep(0.3)
-    for dag_id in reversed(DAGS):
-        api.unpause(dag_id)
+def start_airflow(
+    settings: Settings, first_day: date | None, last_day: date, variables: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Airflow in a process that owns its parts; `variables` are further ones of its environment.
+
+    Without a first day nothing is caught up on, and with a last day that is past no run comes by itself.
+    """
+    command = [sys.executable, "-m", "scripts.airflow_local", "--data-dir", str(settings.data_dir)]
+    command += ["--port", str(settings.port), "--master", settings.master]
+    command += ["--last-day", str(last_day), *(["--first-day", str(first_day)] if first_day else [])]
+    own = environment(settings) | {"PYTHONPATH": str(settings.root)} | dict(variables or {})
+    return processes.start(command, settings.data_dir, own, settings.logs / "airflow.log")
 
 
-def await_runs(
-    api: AirflowApi,
-    airflow: subprocess.Popen[bytes],
-    partition_keys: Sequence[str],
-    settings: Settings,
-    progress: Progress,
-) -> None:
-    """Return once the readouts of all partitions succeeded, telling each task's changes of state on the way."""
-    teller = Teller(settings, progress)
-    deadline = time.monotonic() + MOST_SECONDS
-    while True:
-        check_running(airflow, settings)
-        runs = api.states()
-        tasks = [task for run in runs for task in run.tasks]
-        teller.tell(tasks)
-        raise_failure(tasks, settings)
-        succeeded = {run.partition_key for run in runs if run.dag_id == LAST_DAG and run.state == "success"}
-        if succeeded.issuperset(partition_keys):
-            return
-        if time.monotonic() > deadline:
-            raise RunError(
-                f"the DAGs did not finish within {MOST_SECONDS:.0f} s; see the logs in {settings.logs}"
-            )
-        running = [f"{task.task_id} of {task.partition_key}" for task in tasks if task.state == "running"]
-        progress.still(f"running: {', '.join(running) or 'only the scheduler'}")
-        time.sleep(LOOK_AGAIN_SECONDS)
+@dataclass
+class DagRuns:
+    """The runs of an Airflow that `start_airflow` started."""
+
+    api: AirflowApi
+    airflow: subprocess.Popen[bytes]
+    settings: Settings
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        self.teller = Teller(self.settings, self.progress)
+
+    def unpause(self, dag_ids: Sequence[str]) -> None:
+        """Let the DAGs run as soon as Airflow is there, in this order: a triggered one first, to miss no event."""
+        while not ready_file(self.settings).exists():
+            check_running(self.airflow, self.settings)
+            self.progress.still("waiting for Airflow")
+            time.sleep(0.3)
+        for dag_id in dag_ids:
+            self.api.unpause(dag_id)
+
+    def run(self, dag_id: str, partition_key: str, until: str | None = None) -> None:
+        """Trigger the DAG for a partition and wait for it; or for `until`, a DAG that follows it."""
+        self.api.trigger(dag_id, partition_key)
+        self.wait(until or dag_id, [partition_key])
+
+    def wait(self, dag_id: str, partition_keys: Sequence[str]) -> None:
+        """Return once the DAG's runs of all partitions succeeded, telling each task's changes of state on the way.
+
+        Raises RunError where a task of any DAG failed.
+        """
+        deadline = time.monotonic() + MOST_SECONDS
+        while True:
+            check_running(self.airflow, self.settings)
+            runs = self.api.states()
+            tasks = [task for run in runs for task in run.tasks]
+            self.teller.tell(tasks)
+            raise_failure(tasks, self.settings)
+            succeeded = {run.partition_key for run in runs if (run.dag_id, run.state) == (dag_id, "success")}
+            if succeeded.issuperset(partition_keys):
+                return
+            if time.monotonic() > deadline:
+                raise RunError(
+                    f"the DAGs did not finish within {MOST_SECONDS:.0f} s; see the logs in {self.settings.logs}"
+                )
+            running = [f"{task.task_id} of {task.partition_key}" for task in tasks if task.state == "running"]
+            self.progress.still(f"running: {', '.join(running) or 'only the scheduler'}")
+            time.sleep(LOOK_AGAIN_SECONDS)
 
 
 def check_running(airflow: subprocess.Popen[bytes], settings: Settings) -> None:

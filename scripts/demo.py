@@ -16,9 +16,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from scripts import demo_data, processes
+from scripts import data_folder, processes
 from scripts.airflow_local import api_of, interrupted, refuse_second_run
-from scripts.dag_runs import await_runs, unpause
+from scripts.dag_runs import DagRuns, start_airflow
 from scripts.environment import Settings, environment
 from scripts.errors import RunError
 from scripts.progress import Progress
@@ -50,7 +50,7 @@ class Plan(NamedTuple):
 
 def run_demo(settings: Settings, plan: Plan, profiles: int, seed: int, progress: Progress) -> None:
     """The steps of the demo in their order; Airflow comes up beside the first ones."""
-    airflow = start_airflow(settings, plan)
+    airflow = start_airflow(settings, plan.by_dag[0], plan.last)
     progress.say(f"Airflow comes up in the background at http://127.0.0.1:{settings.port}")
     progress.say(
         f"simulate: {profiles:,} profiles, {plan.days} days from {FIRST_DAY}, seed {seed} (1 Spark application)"
@@ -73,9 +73,9 @@ def run_demo(settings: Settings, plan: Plan, profiles: int, seed: int, progress:
     progress.say(
         f"daily DAGs: {' and '.join(map(str, plan.by_dag))} through Airflow (2 Spark applications each)"
     )
-    api = api_of(settings)
-    unpause(api, airflow, settings, progress)
-    await_runs(api, airflow, [str(day) for day in plan.by_dag], settings, progress)
+    runs = DagRuns(api_of(settings), airflow, settings, progress)
+    runs.unpause(["experiment_readouts", "daily_metrics"])
+    runs.wait("experiment_readouts", [str(day) for day in plan.by_dag])
 
 
 def check_master(master: str) -> None:
@@ -90,16 +90,6 @@ def check_master(master: str) -> None:
         raise RunError(
             f"no Spark master answers at {master} ({error}); start one with `make cluster`"
         ) from error
-
-
-def start_airflow(settings: Settings, plan: Plan) -> subprocess.Popen[bytes]:
-    """Airflow for the days of the DAGs, in a process that owns its parts."""
-    first, last = plan.by_dag[0], plan.by_dag[-1]
-    command = [sys.executable, "-m", "scripts.airflow_local", "--data-dir", str(settings.data_dir)]
-    command += ["--port", str(settings.port), "--master", settings.master]
-    command += ["--first-day", str(first), "--last-day", str(last)]
-    own = environment(settings) | {"PYTHONPATH": str(settings.root)}
-    return processes.start(command, settings.data_dir, own, settings.logs / "airflow.log")
 
 
 def show_readout(settings: Settings, plan: Plan, progress: Progress) -> None:
@@ -144,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         refuse_second_run(settings)
         check_master(settings.master)
-        demo_data.fresh(settings.data_dir)
+        data_folder.fresh(settings.data_dir)
     except (RunError, OSError) as error:
         return failed(error)
     try:

@@ -123,6 +123,11 @@ def test_catch_up_runs_exactly_from_the_first_to_the_last_day(dags: dict[str, An
     assert daily["end"] == "2026-03-16 12:00:00+00:00"
 
 
+def test_the_last_hour_is_that_of_the_last_day(dags: dict[str, Any]) -> None:
+    # Its run is at 00:10 on the 16th.
+    assert dags["hourly_exposures"]["end"] == "2026-03-16 00:30:00+00:00"
+
+
 @pytest.mark.slow
 def test_production_has_no_last_day(tmp_path: Path) -> None:
     daily = load(tmp_path, WATCHLIFT_FIRST_DAY="2026-03-14")["dags"]["daily_metrics"]

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from jobs.java import QUICK_START
-from scripts import demo, demo_data
+from scripts import data_folder, demo
 from scripts.airflow_api import AirflowApi, TaskState
 from scripts.airflow_local import airflow_environment, password, passwords_file
-from scripts.dag_runs import Teller, await_runs, raise_failure, task_log
+from scripts.dag_runs import DagRuns, Teller, raise_failure, task_log
 from scripts.environment import ROOT, Settings, environment
 from scripts.errors import RunError
 from scripts.progress import LogFollower, Progress, follow
@@ -28,20 +28,26 @@ def test_the_last_two_days_go_through_the_dags_and_the_rest_through_one_backfill
 
 def test_a_new_folder_is_made_and_marked_and_later_emptied(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    demo_data.fresh(folder)
+    data_folder.fresh(folder)
     (folder / "tables").mkdir()
     (folder / "tables" / "part.parquet").touch()
     (folder / "notes.txt").touch()
-    demo_data.fresh(folder)
-    assert [path.name for path in folder.iterdir()] == [demo_data.MARKER]
+    data_folder.fresh(folder)
+    assert [path.name for path in folder.iterdir()] == [data_folder.marker("demo")]
 
 
 def test_a_folder_of_somebody_else_is_refused_and_left_alone(tmp_path: Path) -> None:
     kept = tmp_path / "thesis.tex"
     kept.touch()
     with pytest.raises(RunError, match="holds things that the demo did not make"):
-        demo_data.fresh(tmp_path)
+        data_folder.fresh(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_folder_of_another_script_is_refused(tmp_path: Path) -> None:
+    data_folder.fresh(tmp_path / "data")
+    with pytest.raises(RunError, match="holds things that the incident did not make"):
+        data_folder.fresh(tmp_path / "data", "incident")
 
 
 def test_a_link_inside_the_folder_is_removed_and_not_followed(tmp_path: Path) -> None:
@@ -49,9 +55,9 @@ def test_a_link_inside_the_folder_is_removed_and_not_followed(tmp_path: Path) ->
     outside.mkdir()
     (outside / "kept").touch()
     folder = tmp_path / "data"
-    demo_data.fresh(folder)
+    data_folder.fresh(folder)
     (folder / "link").symlink_to(outside)
-    demo_data.fresh(folder)
+    data_folder.fresh(folder)
     assert (outside / "kept").exists()
     assert not (folder / "link").is_symlink()
 
@@ -60,7 +66,7 @@ def test_a_link_as_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "target").mkdir()
     (tmp_path / "data").symlink_to(tmp_path / "target")
     with pytest.raises(RunError, match="is not a plain folder"):
-        demo_data.fresh(tmp_path / "data")
+        data_folder.fresh(tmp_path / "data")
 
 
 def test_too_few_days_are_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -261,7 +267,8 @@ def test_the_demo_waits_for_the_readouts_of_every_day(
     monkeypatch.setattr("scripts.dag_runs.LOOK_AGAIN_SECONDS", 0.0)
     api = Airflow(8080, tmp_path)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as alive:
-        await_runs(api, alive, ["2026-03-14", "2026-03-15"], Settings(tmp_path), Progress())
+        runs = DagRuns(api, alive, Settings(tmp_path), Progress())
+        runs.wait("experiment_readouts", ["2026-03-14", "2026-03-15"])
         alive.kill()
     assert api.looks == 3
 
