@@ -27,7 +27,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Another Spark, or another project's modules, must not slip in.
 unexport SPARK_HOME SPARK_CONF_DIR PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON PYTHONPATH PYTHONHOME
 
-.PHONY: help setup preflight test lint demo data-docs faults airflow cluster stop lock clean
+.PHONY: help setup preflight test lint demo incident data-docs faults airflow cluster stop lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,12 @@ demo: setup ## Set up, then the whole path on a synthetic service, ending in a r
 	@$(BIN)/python scripts/preflight.py --data-dir "$(DATA_DIR)" --port $(AIRFLOW_PORT)
 	@$(BIN)/python -m scripts.demo --profiles $(PROFILES) --days $(DAYS) --seed $(SEED) --master '$(MASTER)' \
 	    --data-dir "$(DATA_DIR)" --port $(AIRFLOW_PORT)
+
+# In a folder of its own: each of the two empties only what it made itself.
+incident: DATA_DIR = incident_data
+incident: setup ## Replay an incident of the sample ratio through Airflow, restart included: docs/incident.md.
+	@$(BIN)/python scripts/preflight.py --data-dir "$(DATA_DIR)" --port $(AIRFLOW_PORT)
+	@$(BIN)/python -m scripts.incident --data-dir "$(DATA_DIR)" --port $(AIRFLOW_PORT)
 
 data-docs: setup ## The audits of the last days on DATA_DIR as Great Expectations' pages.
 	@$(BIN)/watchlift data-docs --data-dir "$(DATA_DIR)"

@@ -41,7 +41,7 @@ def readout_rows_of(project: Project, experiment: Experiment, day: date) -> Read
         quality=read_rows(at, "data_quality_results", audited),
         truth=read_truth(project.data_dir, experiment.id),
         population=count_rows(at, "profiles"),
-        analysed=_counts_by(at, "profile_windows", of_day, "arm"),
+        analysed=counts_by(at, "profile_windows", of_day, "arm"),
         interactions=read_rows(at, "interactions", of_day),
         restarts=restarts,
     )
@@ -104,9 +104,8 @@ def read_truth(data_dir: Path, experiment_id: str) -> Sequence[Mapping[str, Any]
     return rows
 
 
-def _counts_by(
-    location: TableLocation, name: str, where: pc.Expression, column: str
-) -> dict[str, int] | None:
+def counts_by(location: TableLocation, name: str, where: pc.Expression, column: str) -> dict[str, int] | None:
+    """Rows that match by a column's values; None where there are none."""
     table = _open(location, name)
     if table is None:
         return None
