@@ -129,7 +129,8 @@ def _bucket(arguments: argparse.Namespace) -> None:
         shares, epoch = experiment.arms, arguments.epoch
         if epoch is None:
             epoch = restarts_of(project).as_of(experiment, datetime.now(UTC).date()).epoch
-        allocations = allocations_of(project, experiment.id)
+        # The arms of an epoch that is asked for are those of everybody in it.
+        allocations = allocations_of(project, experiment.id) if arguments.epoch is None else []
         allocation = in_force(allocations, datetime.now(UTC))
         closed = bool(allocations) and allocation is None
         salt = arm_salt(experiment.id, epoch)

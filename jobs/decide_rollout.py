@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from jobs.allocations import keep_allocation
@@ -54,14 +54,20 @@ def decide_experiment(tables: Tables, experiment: Experiment, analysis_day: date
 def _follow(tables: Tables, experiment: Experiment, decision: Decision, at: datetime) -> None:
     """Where the share changes: down to nothing always, up only where `watchlift allocate` has opened the experiment.
 
-    Of several decisions for one time (late data) the most careful counts, as everywhere.
+    Of several decisions at one stage for one time (late data) the most careful counts, as everywhere. What was set for
+    just that time, by people or before, stays, unless it is to go to nothing; so does the next epoch's.
     """
-    where: Where = {"experiment_id": [experiment.id], "decided_for": [at]}
-    made = tables.few_rows("rollout_decisions", where, ("epoch", "stage_to"))
-    share = min([row["stage_to"] for row in made if row["epoch"] == experiment.epoch] or [decision.stage_to])
-    if share == decision.stage_from or experiment.randomized_by == "none":
+    ended = experiment.ended
+    if experiment.randomized_by == "none" or (ended and at >= end_of(ended.valid_from - timedelta(days=1))):
         return
-    if share and in_force(allocations_of(tables.project, experiment.id), at) is None:
+    where: Where = {"experiment_id": [experiment.id], "decided_for": [at]}
+    made = tables.few_rows("rollout_decisions", where, ("epoch", "stage_from", "stage_to"))
+    alike = [
+        row for row in made if (row["epoch"], row["stage_from"]) == (experiment.epoch, decision.stage_from)
+    ]
+    share = min([row["stage_to"] for row in alike], default=decision.stage_to)
+    now = in_force(allocations_of(tables.project, experiment.id), at)
+    if share == decision.stage_from or (share and (now is None or now.effective_from == at)):
         return
     try:
         keep_allocation(tables, experiment, share, at)

@@ -70,6 +70,9 @@ class Allocation:
             inside |= (place >= first) & (place < end)
         return F.when(inside, arm_column(bucket_column(self.arm_salt, unit_id), self.shares_in_order))
 
+    def overlaps(self, other: "Allocation") -> bool:
+        return bool(buckets_of(self.layer_buckets) & buckets_of(other.layer_buckets))
+
     def is_same(self, other: "Allocation | None") -> bool:
         """Whether it exposes the same units to the same arms, whenever it began."""
         return other is not None and replace(other, effective_from=self.effective_from) == self
@@ -100,8 +103,14 @@ def allocate(
             f"share {share:g} of '{name}' is below {len(held) / BUCKETS:g}, which is in force: shares grow, "
             "or go to 0; give one of these"
         )
+    unit = experiment.unit if experiment.randomized_by == "unit" else experiment.cluster
+    others = [other for other in others if other.layer_buckets]
+    if wanted and (strange := [other.experiment_id for other in others if other.unit != unit]):
+        raise InputError(
+            f"'{name}' draws by {unit}, unlike '{strange[0]}' in layer '{experiment.layer}': they would share "
+            "profiles; give it another layer, or close that one by `watchlift allocate … --share 0`"
+        )
     held_out = set(range(BUCKETS - round(holdout * BUCKETS), BUCKETS))
-    others = list(others)
     taken = held_out.union(*(buckets_of(other.layer_buckets) for other in others))
     if wanted and held & taken:
         raise InputError(
@@ -111,7 +120,7 @@ def allocate(
     free = sorted(set(range(BUCKETS)) - taken - held)
     missing = wanted - len(held)
     if missing > len(free):
-        holders = ", ".join(sorted({other.experiment_id for other in others if other.layer_buckets}))
+        holders = ", ".join(sorted({other.experiment_id for other in others}))
         raise InputError(
             f"share {share:g} of '{name}' does not fit into layer '{experiment.layer}': "
             f"{(len(free) + len(held)) / BUCKETS:g} is free; lower it"
@@ -124,7 +133,7 @@ def allocate(
         layer_salt=layer_salt(experiment.layer),
         layer_buckets=ranges_of([*held, *free[:missing]] if wanted else ()),
         exposed_share=wanted / BUCKETS,
-        unit=experiment.unit if experiment.randomized_by == "unit" else experiment.cluster,
+        unit=unit,
         arms=tuple(experiment.arms),
         shares=dict(experiment.arms),
         arm_salt=arm_salt(name, experiment.epoch),

@@ -10,7 +10,8 @@ from itertools import accumulate
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-BUCKETS = 10_000
+from metrics.configuration.experiment import BUCKETS
+
 _SEED = 42
 _MASK = 0xFFFFFFFF
 

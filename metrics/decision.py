@@ -66,7 +66,7 @@ def decide(evidence: Evidence, stage: Stage | None = None) -> Decision:
 
 def _outcome(evidence: Evidence, stage: Stage) -> _Outcome:
     if stage.share == 0:
-        return _Outcome("rollback", (reasons.of_earlier_rollback(stage.since), *reasons.of_faults(evidence)))
+        return _Outcome("rollback", (reasons.of_closed(stage.since), *reasons.of_faults(evidence)))
     if not evidence.is_trusted:
         return _Outcome("hold", reasons.of_faults(evidence))
     breached = [verdict for verdict in evidence.guardrails if verdict.verdict == "breached"]

@@ -111,8 +111,11 @@ def of_waiting(evidence: Evidence) -> str:
     )
 
 
-def of_earlier_rollback(since: date | None) -> str:
-    return f"It was rolled back{f' on {since}' if since else ''}; only a restart, as a new epoch, reopens it."
+def of_closed(since: date | None) -> str:
+    """Rolled back, closed by people, or not opened in a new epoch yet."""
+    return (
+        f"Its share is 0{f' since {since}' if since else ''}: nobody is enrolled until people open it again."
+    )
 
 
 def of_young_stage(stage: float, min_days: int, until: date) -> str:

@@ -32,6 +32,11 @@ def _allocate(arguments: argparse.Namespace) -> None:
     experiment = restarts_of(project).as_of(experiment, arguments.valid_from)
     if experiment.randomized_by == "none":
         raise InputError(f"experiment '{experiment.id}' is observational: nobody is assigned")
+    if experiment.ended and arguments.share != 0:
+        ended = experiment.ended
+        raise InputError(
+            f"epoch {ended.epoch} of '{experiment.id}' begins on {ended.valid_from}; give that day or a later one"
+        )
     share = experiment.stages[0] if arguments.share is None else arguments.share
     if not 0 <= share <= experiment.stages[-1]:
         raise InputError(

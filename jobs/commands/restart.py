@@ -124,8 +124,9 @@ def _record(project: Project, begun: Experiment, allocated: Allocation | None) -
     with embedded_spark("watchlift-restart") as spark:
         tables = Tables(spark, project, reason=f"restart: {begun.restart.reason}")
         tables.create()
+        if allocated and allocated.exposed_share:  # first, since the layer may refuse it
+            keep_allocation(
+                tables, begun, allocated.exposed_share, datetime.combine(begun.opens, time(), UTC)
+            )
         rows = tables.frame("enrollment_status", [asdict(row_of_restart(begun.id, begun.restart))])
         tables.merge("enrollment_status", rows, {"experiment_id": [begun.id]})
-        if allocated and allocated.exposed_share:
-            first = datetime.combine(begun.opens, time(), UTC)
-            keep_allocation(tables, begun, allocated.exposed_share, first)

@@ -25,6 +25,8 @@ ATTRIBUTES = ("tenure_days", "device", "region")
 STANDING_SEGMENT = "tenure_band"
 TENURE_BANDS = ("new", "established", "unknown")
 NEW_PROFILE_DAYS = 30
+BUCKETS = 10_000  # of a layer, and of the arms in it
+_ROUNDING = 1e-6
 _FIRST_START, _LAST_START = date(2000, 1, 1), date(2199, 12, 31)
 
 
@@ -223,6 +225,11 @@ def _stages(rollout: Section) -> tuple[float, ...]:
     numbers = all(type(stage) in (int, float) and 0 < stage <= 1 for stage in stages)
     if not stages or not numbers or list(stages) != sorted(set(stages)):
         rollout.fault("stages", f"is {shown(list(stages))}; expected rising shares in (0, 1]")
+    elif any(abs(stage * BUCKETS - round(stage * BUCKETS)) > _ROUNDING for stage in stages):
+        rollout.fault(
+            "stages",
+            f"is {shown(list(stages))}; give shares to four decimals, a layer has {BUCKETS:,} buckets",
+        )
     return stages
 
 

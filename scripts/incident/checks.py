@@ -64,7 +64,7 @@ class Checks:
         """Each blocked slice was told once, in the words of its row."""
         due = sorted(f"watchlift: {each.alert}" for each in self.blocked())
         self.expect(
-            step, str(len(messages)), f"{len(due)}, one of each blocked slice", sorted(messages) == due
+            step, str(len(messages)), f"{len(due)}, one for each blocked slice", sorted(messages) == due
         )
 
     def first_day(self, landed: pd.DataFrame) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jobs.allocations import keep_allocation
+from jobs.arguments import Conflict
 from jobs.delta_reader import allocations_of
 from jobs.tables import Tables
 from metrics.assignment import buckets_of
@@ -28,9 +29,8 @@ def test_an_allocation_is_kept_once_grows_and_has_a_history(tables: Tables, cont
     first, grown = allocations_of(tables.project, experiment.id)
     assert (first.effective_from, grown.effective_from) == (DAY, DAY + timedelta(2))
     assert buckets_of(first.layer_buckets) < buckets_of(grown.layer_buckets)
-    # The day of the growth, decided again from late data: no growth, and back where it was.
-    keep_allocation(tables, experiment, 0.05, DAY + timedelta(2))
-    assert [each.exposed_share for each in allocations_of(tables.project, experiment.id)] == [0.05, 0.05]
+    with pytest.raises(InputError, match=r"share 0\.05 .* is below 0\.2, which is in force"):
+        keep_allocation(tables, experiment, 0.05, DAY + timedelta(2))
     assert keep_allocation(tables, experiment, 0.5, DAY + timedelta(1)) is None
     keep_allocation(tables, experiment, 0.0, DAY + timedelta(3))
     assert allocations_of(tables.project, experiment.id)[-1].layer_buckets == ()
@@ -66,3 +66,20 @@ def test_experiments_of_a_layer_never_share_a_bucket_until_one_is_closed(tables:
     keep_allocation(tables, experiment, 0.0, DAY + timedelta(300))
     whole = keep_allocation(tables, beside, 0.9, DAY + timedelta(301))
     assert whole and whole.layer_buckets == ((0, 9000),)
+
+
+def test_buckets_that_another_took_meanwhile_are_given_back(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two writers read the layer before either wrote: here the second's read shows what was there before the first."""
+    (experiment,) = tables.project.experiments
+    beside = replace(experiment, id="beside")
+    keep_allocation(tables, experiment, 0.05, DAY)
+    read = tables.few_rows
+    stale: list[list[dict[str, Any]]] = [[]]
+    monkeypatch.setattr(Tables, "few_rows", lambda _, *arguments: stale.pop() if stale else read(*arguments))
+    with pytest.raises(Conflict, match="layer homepage: another experiment took the same buckets meanwhile"):
+        keep_allocation(tables, beside, 0.2, DAY)
+    assert allocations_of(tables.project, "beside") == []
+    kept = keep_allocation(tables, beside, 0.2, DAY)
+    assert kept and kept.layer_buckets == ((500, 2500),)

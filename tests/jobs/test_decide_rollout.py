@@ -93,6 +93,33 @@ def test_shares_that_people_set_are_the_stage_that_the_gate_goes_on_from(opened:
     assert shares(opened)[START + timedelta(4)] == 0.0
 
 
+def test_what_people_set_before_the_decision_for_the_same_moment_stands(opened: Tables) -> None:
+    (experiment,) = opened.project.experiments
+    decide(opened, START)
+    keep_allocation(opened, experiment, 0.0, at(START + timedelta(2)))  # an emergency, at night
+    assert decide(opened, START + timedelta(1)) == "advance"  # the run for the day before, in the morning
+    assert shares(opened) == {START: 0.01, START + timedelta(2): 0.0}
+
+
+def test_deciding_a_rollback_again_does_not_close_what_was_reopened(opened: Tables) -> None:
+    (experiment,) = opened.project.experiments
+    decide(opened, START, BREACH)
+    keep_allocation(opened, experiment, 0.05, at(START + timedelta(5)))
+    reopened = shares(opened)
+    decide(opened, START, BREACH, input_version="v2")
+    decide(opened, START, input_version="v3")
+    assert shares(opened) == reopened == {START: 0.01, START + timedelta(1): 0.0, START + timedelta(5): 0.05}
+
+
+def test_a_decision_at_another_stage_is_none_to_compare_with(tables: Tables) -> None:
+    (experiment,) = tables.project.experiments
+    keep_allocation(tables, experiment, 0.0, at(START))
+    assert decide(tables, START) == "rollback"
+    keep_allocation(tables, experiment, 0.05, at(START))
+    assert decide(tables, START, input_version="v2") == "hold/rollback"
+    assert shares(tables) == {START: 0.05}
+
+
 def test_a_layer_without_room_is_an_alarm_and_no_end_of_the_run(
     opened: Tables, caplog: pytest.LogCaptureFixture
 ) -> None:

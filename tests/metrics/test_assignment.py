@@ -82,6 +82,15 @@ def test_the_id_that_is_hashed_is_named() -> None:
     assert allocate(replace(FIRST, randomized_by="cluster"), 0.5, NOW).unit == "household_id"
 
 
+def test_units_of_another_kind_cannot_be_in_the_same_layer() -> None:
+    """Their buckets are of other ids: disjoint buckets would share profiles."""
+    by_household = allocate(replace(FIRST, randomized_by="cluster"), 0.1, NOW)
+    with pytest.raises(InputError, match=r"'second' draws by profile_id, unlike 'first' in layer 'homepage'"):
+        allocate(SECOND, 0.1, NOW, others=[by_household])
+    closed = allocate(replace(FIRST, randomized_by="cluster"), 0.0, NOW, own=by_household)
+    assert allocate(SECOND, 0.1, NOW, others=[closed]).layer_buckets == ((0, 1000),)
+
+
 def test_layers_are_independent_of_each_other_and_of_arms() -> None:
     here, there = (allocate(replace(FIRST, layer=layer), 0.5, NOW) for layer in ("homepage", "player"))
     table = [[0, 0], [0, 0]]

@@ -187,7 +187,7 @@ def test_after_a_rollback_a_broken_sample_ratio_is_told_as_well(gate: Gate) -> N
     decision = gate([estimate(), crash_rate()], [srm_check(triggered=True)], stage=Stage(0.0))
     assert decision.action == "rollback"
     assert [reason[:20] for reason in decision.reasons] == [
-        "It was rolled back; ",
+        "Its share is 0: nobo",
         "Sample ratio broken:",
         "The arms do not have",
     ]

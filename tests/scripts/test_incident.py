@@ -196,7 +196,7 @@ def test_every_blocked_slice_is_told_exactly_once(day_checks: Checks) -> None:
     day_checks.alerts("alerts", [told])
     for messages in ([], [told, told], ["watchlift: another"]):
         with pytest.raises(
-            RunError, match=rf"^alerts: {len(messages)}; expected 1, one of each blocked slice$"
+            RunError, match=rf"^alerts: {len(messages)}; expected 1, one for each blocked slice$"
         ):
             day_checks.alerts("alerts", messages)
 

@@ -72,6 +72,11 @@ def test_the_hash_follows_the_file(tmp_path: Path, catalogue: Catalogue) -> None
             "layer: homepage\ntargeting: {tenure_band: [old]}",
             "targeting.tenure_band: lists 'old'; expected among new, established, unknown",
         ),
+        (
+            "[0.01, 0.05, 0.2, 0.5]",
+            "[0.01, 0.33333]",
+            "rollout.stages: is [0.01, 0.33333]; give shares to four decimals",
+        ),
         ("[play_starts_7d]", "[play_start_7d]", "metric 'play_start_7d' is not in metrics.yml"),
         ("[watch_minutes_7d]", "[play_starts_7d]", "metric 'play_starts_7d' has two roles"),
         ("{margin: 0.001}", "{margin: -0.001}", "start_failure_rate.margin: is -0.001; expected more than 0"),

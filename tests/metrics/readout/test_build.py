@@ -108,7 +108,7 @@ def test_a_rollback_stays_and_is_the_more_careful_of_two_decisions(tmp_path: Pat
     decision = readout_of(tmp_path, rollout_decisions=decisions).decision
     assert (decision.action, decision.stage_to) == ("rollback", 0.0)
     assert decision.reasons == (
-        "It was rolled back on 2026-03-19; only a restart, as a new epoch, reopens it.",
+        "Its share is 0 since 2026-03-19: nobody is enrolled until people open it again.",
     )
 
 
