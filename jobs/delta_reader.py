@@ -24,6 +24,7 @@ from metrics.statistics.balance import Balance, balance
 from metrics.statistics.cells import Cell
 from metrics.statistics.layout import ALL, STRATUM
 from metrics.statistics.moments import Moments
+from metrics.statistics.passes import one_thread
 
 
 def readout_rows_of(project: Project, experiment: Experiment, day: date) -> ReadoutRows:
@@ -63,7 +64,8 @@ def _balance_of(project: Project, experiment: Experiment, where: pc.Expression) 
         for row in rows
     }
     sources = experiment.covariates.columns if experiment.covariates else ()
-    return balance(cells, sources, has_independent_profiles=experiment.randomized_by == "unit")
+    with one_thread():
+        return balance(cells, sources, has_independent_profiles=experiment.randomized_by == "unit")
 
 
 def restarts_of(project: Project) -> Restarts:

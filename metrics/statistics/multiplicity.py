@@ -32,8 +32,8 @@ def adjust(method: str, p_values: Sequence[float]) -> list[float]:
     for p_value in p_values:
         if not 0 <= p_value <= 1:
             raise InputError(f"p-value {p_value} is outside 0 to 1; correct it")
-    if not p_values:
-        return []
+    if len(p_values) < 2:  # one is as it is; the library collects all of Python's garbage at each call
+        return [float(p_value) for p_value in p_values]
     adjusted = multipletests(p_values, method=_STATSMODELS_NAMES[method])[1]
     return [float(min(p_value, 1.0)) for p_value in adjusted]
 
