@@ -67,12 +67,13 @@ def decide(evidence: Evidence, stage: Stage | None = None) -> Decision:
 def _outcome(evidence: Evidence, stage: Stage) -> _Outcome:
     if stage.share == 0:
         return _Outcome("rollback", (reasons.of_closed(stage.since), *reasons.of_faults(evidence)))
+    ended = evidence.experiment.ended
     if not evidence.is_trusted:
-        return _Outcome("hold", reasons.of_faults(evidence))
+        restarted = (reasons.of_restart(ended),) if ended else ()
+        return _Outcome("hold", (*reasons.of_faults(evidence), *restarted))
     breached = [verdict for verdict in evidence.guardrails if verdict.verdict == "breached"]
     if breached:
         return _Outcome("rollback", tuple(reasons.of_guardrail(verdict, evidence) for verdict in breached))
-    ended = evidence.experiment.ended
     if ended:  # a breach until then still harms: that was looked at before
         return _Outcome("hold", (reasons.of_restart(ended),))
     if not evidence.is_srm_checked:

@@ -142,6 +142,8 @@ def test_an_epoch_that_was_restarted_decides_nothing_any_more(tmp_path: Path) ->
     )
     breached = [estimate(), crash_rate(0.01)]
     assert readout_of(tmp_path, estimates=breached, restarts=restarts).decision.action == "rollback"
+    broken = readout_of(tmp_path, srm_checks=[srm_check(triggered=True)], restarts=restarts).decision
+    assert (broken.action, broken.reasons[-1]) == ("hold", readout.decision.reasons[0])
 
 
 def test_a_new_epoch_has_its_own_enrolment_and_says_what_began_it(tmp_path: Path) -> None:
