@@ -28,7 +28,7 @@ def write_configuration(conf_dir: Path, experiment: str = EXPERIMENT) -> Path:
 def write_results(data_dir: Path, **overrides: Any) -> Path:
     """The usual estimates of DAY, one SRM check, 20,000 profiles of whom 19,985 are analysed, and the truth."""
     rows = [{**row, **overrides} for row in usual_estimates()]
-    _write(data_dir, "estimates", pa.Table.from_pylist(rows), ["experiment_id", "analysis_day"])
+    write_estimates(data_dir, rows)
     write_srm(data_dir, [srm_check()])
     _write(data_dir, "profiles", pa.table({"profile_id": range(20_000)}), None)
     windows = {"experiment_id": ["homepage"] * 19_985, "analysis_day": [DAY] * 19_985}
@@ -37,6 +37,10 @@ def write_results(data_dir: Path, **overrides: Any) -> Path:
     (data_dir / "truth").mkdir(parents=True, exist_ok=True)
     (data_dir / "truth" / "homepage.json").write_text(json.dumps([truth()]))
     return data_dir
+
+
+def write_estimates(data_dir: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    _write(data_dir, "estimates", pa.Table.from_pylist(rows), ["experiment_id", "analysis_day"])
 
 
 def write_srm(
