@@ -120,7 +120,7 @@ def _bucket(arguments: argparse.Namespace) -> None:
     from metrics.bucketing import arm_of, arm_salt, bucket
     from metrics.configuration.project import load_project
 
-    shares, salt, closed, allocation = None, arguments.salt, False, None
+    shares, salt, allocations, now = None, arguments.salt, [], None
     if arguments.epoch is not None and not arguments.experiment:
         raise InputError("--epoch is of an --experiment; give that, or the --salt alone")
     if arguments.experiment:
@@ -131,13 +131,12 @@ def _bucket(arguments: argparse.Namespace) -> None:
             epoch = restarts_of(project).as_of(experiment, datetime.now(UTC).date()).epoch
         # The arms of an epoch that is asked for are those of everybody in it.
         allocations = allocations_of(project, experiment.id) if arguments.epoch is None else []
-        allocation = in_force(allocations, datetime.now(UTC))
-        closed = bool(allocations) and allocation is None
+        now = in_force(allocations, datetime.now(UTC))
         salt = arm_salt(experiment.id, epoch)
     rows = []
     for unit_id in arguments.ids:
         number = bucket(salt, unit_id)
-        is_in = not closed and (allocation is None or allocation.holds(unit_id))
+        is_in = not allocations or (now is not None and now.holds(unit_id))
         arm = arm_of(number, shares) if shares and is_in else None
         rows.append({"id": unit_id, "bucket": number, "arm": arm})
     print_answer(

@@ -6,19 +6,19 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date, datetime, timedelta
+from datetime import date
 from typing import Any
 
 from jobs.allocations import keep_allocation
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.delta_reader import allocations_of, readout_rows_of
+from jobs.delta_reader import readout_rows_of
 from jobs.epochs import running
 from jobs.tables import Tables, Where
-from metrics.assignment import in_force
+from metrics.assignment import Allocation, in_force
 from metrics.configuration.experiment import Experiment
 from metrics.decision import Decision
-from metrics.enrollment import end_of
+from metrics.enrollment import end_of, start_of
 from metrics.errors import InputError
 from metrics.readout.build import build_readout
 
@@ -47,18 +47,24 @@ def decide_experiment(tables: Tables, experiment: Experiment, analysis_day: date
     }
     frame = tables.frame("rollout_decisions", [{**identity, **columns}])
     tables.merge("rollout_decisions", frame, {"experiment_id": [experiment.id]})
-    _follow(tables, experiment, decision, end_of(analysis_day))
+    _follow(tables, experiment, analysis_day, decision, rows.allocations)
     log.info("%s %s: %s", experiment.id, analysis_day, decision.action)
 
 
-def _follow(tables: Tables, experiment: Experiment, decision: Decision, at: datetime) -> None:
+def _follow(
+    tables: Tables,
+    experiment: Experiment,
+    analysis_day: date,
+    decision: Decision,
+    allocations: Sequence[Allocation],
+) -> None:
     """Where the share changes: down to nothing always, up only where `watchlift allocate` has opened the experiment.
 
     Of several decisions at one stage for one time (late data) the most careful counts, as everywhere. What was set for
     just that time, by people or before, stays, unless it is to go to nothing; so does the next epoch's.
     """
-    ended = experiment.ended
-    if experiment.randomized_by == "none" or (ended and at >= end_of(ended.valid_from - timedelta(days=1))):
+    ended, at = experiment.ended, end_of(analysis_day)
+    if experiment.randomized_by == "none" or (ended and at >= start_of(ended.valid_from)):
         return
     where: Where = {"experiment_id": [experiment.id], "decided_for": [at]}
     made = tables.few_rows("rollout_decisions", where, ("epoch", "stage_from", "stage_to"))
@@ -66,7 +72,7 @@ def _follow(tables: Tables, experiment: Experiment, decision: Decision, at: date
         row for row in made if (row["epoch"], row["stage_from"]) == (experiment.epoch, decision.stage_from)
     ]
     share = min([row["stage_to"] for row in alike], default=decision.stage_to)
-    now = in_force(allocations_of(tables.project, experiment.id), at)
+    now = in_force(allocations, at)
     if share == decision.stage_from or (share and (now is None or now.effective_from == at)):
         return
     try:

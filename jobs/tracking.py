@@ -2,11 +2,11 @@
 
 import logging
 import os
-from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.arguments import WorkFailed
+from metrics.enrollment import start_of
 from metrics.readout.model import Readout
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def log_readout(readout: Readout, page: Path, data_dir: Path) -> None:
         run_id = _run(client, readout, data_dir)
         for name, value in _parameters(readout).items():
             client.log_param(run_id, name, value)
-        day = datetime.combine(readout.analysis_day, time(), UTC)
+        day = start_of(readout.analysis_day)
         for name, number in _metrics(readout).items():
             client.log_metric(run_id, name, number, timestamp=int(day.timestamp() * 1000))
         client.set_tag(run_id, "decision", readout.decision.action)

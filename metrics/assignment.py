@@ -103,7 +103,7 @@ def allocate(
             f"share {share:g} of '{name}' is below {len(held) / BUCKETS:g}, which is in force: shares grow, "
             "or go to 0; give one of these"
         )
-    unit = experiment.unit if experiment.randomized_by == "unit" else experiment.cluster
+    unit = experiment.drawn_by
     others = [other for other in others if other.layer_buckets]
     if wanted and (strange := [other.experiment_id for other in others if other.unit != unit]):
         raise InputError(

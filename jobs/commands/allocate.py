@@ -1,11 +1,12 @@
 """`watchlift allocate`: open an experiment to a share of its layer, for the services that assign."""
 
 import argparse
-from datetime import UTC, datetime, time
+from dataclasses import asdict
 from typing import Any
 
 from jobs.arguments import parse_day
 from jobs.commands.common import add_command, finite, print_answer
+from metrics.enrollment import start_of
 from metrics.errors import InputError
 
 
@@ -42,7 +43,7 @@ def _allocate(arguments: argparse.Namespace) -> None:
         raise InputError(
             f"--share is {share:g}; give one from 0 to {experiment.stages[-1]:g}, the last of its rollout.stages"
         )
-    at = datetime.combine(arguments.valid_from, time(), UTC)
+    at = start_of(arguments.valid_from)
     with embedded_spark("watchlift-allocate") as spark:
         tables = Tables(spark, project, reason=f"allocate: share {share:g}")
         tables.create()
@@ -51,18 +52,7 @@ def _allocate(arguments: argparse.Namespace) -> None:
         raise InputError(
             f"--valid-from {arguments.valid_from} is before the last allocation of '{experiment.id}'; give a later day"
         )
-    answer = {
-        "experiment_id": made.experiment_id,
-        "effective_from": made.effective_from.isoformat(),
-        "layer": made.layer,
-        "layer_salt": made.layer_salt,
-        "layer_buckets": [list(bounds) for bounds in made.layer_buckets],
-        "exposed_share": made.exposed_share,
-        "unit": made.unit,
-        "arms": list(made.arms),
-        "shares": dict(made.shares),
-        "arm_salt": made.arm_salt,
-    }
+    answer = asdict(made) | {"effective_from": made.effective_from.isoformat()}
     buckets = ", ".join(f"{first} to {end - 1}" for first, end in made.layer_buckets) or "none"
     arms = ", ".join(f"{arm} {part:g}" for arm, part in made.shares_in_order.items())
     text = (

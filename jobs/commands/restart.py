@@ -3,17 +3,18 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, date, datetime, time
+from datetime import date
 from typing import Any
 
 from jobs.arguments import parse_day
 from jobs.commands.common import add_command, print_answer
 from jobs.delta_reader import allocations_of, analysis_days, latest_day, restarts_of
 from jobs.readout_files import readout_files
-from metrics.assignment import Allocation, in_force
+from metrics.assignment import in_force
 from metrics.bucketing import arm_salt
 from metrics.configuration.experiment import Experiment, Restart
 from metrics.configuration.project import Project, load_project
+from metrics.enrollment import row_of_restart, start_of
 from metrics.errors import InputError
 
 _LONGEST_REASON = 500
@@ -42,13 +43,12 @@ def _restart(arguments: argparse.Namespace) -> None:
         restart = current.restart
     else:
         _require_sense(project, current, restart)
-    begun, first = replace(current, restart=restart), datetime.combine(restart.valid_from, time(), UTC)
-    allocated = in_force(allocations_of(project, current.id), first)
-    is_open = allocated is not None and allocated.exposed_share > 0
-    has_old_salt = allocated is not None and allocated.arm_salt != arm_salt(current.id, restart.epoch)
-    if restart is not current.restart or (is_open and has_old_salt):
-        _record(project, begun, allocated)
-    newest = in_force(allocations_of(project, current.id), datetime.max.replace(tzinfo=UTC))
+    salt = arm_salt(current.id, restart.epoch)
+    allocated = in_force(allocations_of(project, current.id), start_of(restart.valid_from))
+    share = allocated.exposed_share if allocated and allocated.arm_salt != salt else 0.0
+    if restart is not current.restart or share:
+        _record(project, replace(current, restart=restart), share)
+    newest = max(allocations_of(project, current.id), key=lambda each: each.effective_from, default=None)
     estimated = analysis_days(project, current.id)
     again = [day for day in estimated if day >= restart.valid_from]
     _render(project, current, [day for day in estimated if day < restart.valid_from])
@@ -58,16 +58,16 @@ def _restart(arguments: argparse.Namespace) -> None:
         "epoch": restart.epoch,
         "valid_from": restart.valid_from.isoformat(),
         "reason": restart.reason,
-        "arm_salt": arm_salt(current.id, restart.epoch),
+        "arm_salt": salt,
         "estimated_again": [day.isoformat() for day in again],
     }
     text = (
         f"{current.id}: epoch {restart.epoch} from {restart.valid_from}\n"
         f"  reason: {restart.reason}\n"
-        f"  arms are drawn by the salt {answer['arm_salt']}: assignment services must take it from then on\n"
+        f"  arms are drawn by the salt {salt}: assignment services must take it from then on\n"
         "  profiles exposed before are left out; what was estimated before stays, marked\n"
     )
-    if newest and (not newest.exposed_share or newest.arm_salt != answer["arm_salt"]):
+    if newest and (not newest.exposed_share or newest.arm_salt != salt):
         text += (
             f"  `watchlift allocate {current.id} --share … --valid-from …` gives services that salt: the newest\n"
             f"  allocation, of {newest.effective_from:%Y-%m-%d}, is {newest.exposed_share:g} by {newest.arm_salt}\n"
@@ -113,20 +113,17 @@ def _render(project: Project, experiment: Experiment, days: Sequence[date]) -> N
             render_readout(project, experiment, day)
 
 
-def _record(project: Project, begun: Experiment, allocated: Allocation | None) -> None:
-    """The experiment in its new epoch, and the new salt from its first day on, where it is open then."""
+def _record(project: Project, begun: Experiment, share: float) -> None:
+    """The experiment in its new epoch, and the new salt from its first day on, for the share that is open then."""
     from jobs.allocations import keep_allocation
     from jobs.embedded import embedded_spark
     from jobs.tables import Tables
-    from metrics.enrollment import row_of_restart
 
     assert begun.restart
     with embedded_spark("watchlift-restart") as spark:
         tables = Tables(spark, project, reason=f"restart: {begun.restart.reason}")
         tables.create()
-        if allocated and allocated.exposed_share:  # first, since the layer may refuse it
-            keep_allocation(
-                tables, begun, allocated.exposed_share, datetime.combine(begun.opens, time(), UTC)
-            )
+        if share:  # first, since the layer may refuse it
+            keep_allocation(tables, begun, share, start_of(begun.opens))
         rows = tables.frame("enrollment_status", [asdict(row_of_restart(begun.id, begun.restart))])
         tables.merge("enrollment_status", rows, {"experiment_id": [begun.id]})

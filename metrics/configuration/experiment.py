@@ -83,6 +83,11 @@ class Experiment(Design):
         return self.restart.epoch if self.restart else 0
 
     @property
+    def drawn_by(self) -> str:
+        """The column of the id that is hashed: the unit's, or the cluster's where clusters are randomized."""
+        return self.cluster if self.randomized_by == "cluster" else self.unit
+
+    @property
     def opens(self) -> date:
         """The first day of the epoch's enrolment; who was exposed before belongs to an earlier epoch."""
         return self.restart.valid_from if self.restart else self.start

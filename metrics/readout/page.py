@@ -44,7 +44,7 @@ class IncidentLooks:
 
 def render_page(readout: Readout) -> str:
     """The page; every value is escaped."""
-    template = _environment().get_template("readout.html.j2")
+    template, shown = _environment().get_template("readout.html.j2"), _srm_shown(readout.srm)
     main = [reading for reading in readout.metrics if reading.estimate.role != "guardrail"]
     return template.render(
         readout=readout,
@@ -56,8 +56,8 @@ def render_page(readout: Readout) -> str:
         segments=[_effects(name, readings, _reach(readout, name)) for name, readings in _by_metric(readout)],
         truths=[reading for reading in (*readout.metrics, *readout.new_profiles) if reading.truth],
         more_truths=[r for r in readout.segments if r.truth and r not in readout.new_profiles],
-        srm_shown=_srm_shown(readout.srm),
-        srm_rest=[check for check in readout.srm.checks if check not in _srm_shown(readout.srm)],
+        srm_shown=shown,
+        srm_rest=[check for check in readout.srm.checks if check not in shown],
         incident=_incident(readout.srm),
         srm_sentence=phrases.srm_sentence(readout),
         balance_sentence=phrases.balance_sentence(readout),

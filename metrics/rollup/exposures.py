@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from metrics.configuration.experiment import (
     NEW_PROFILE_DAYS,
+    SEGMENT_COLUMNS,
     STANDING_SEGMENT,
     TENURE_BANDS,
     Experiment,
@@ -64,6 +65,7 @@ def first_exposures(exposures: DataFrame, experiments: Sequence[Experiment]) -> 
     """
     started = exposures.where(_started(experiments))
     enrolled = _enrolled(experiments)
+    of_exposure = {name: F.col(name) for name in SEGMENT_COLUMNS}
     named = {name: F.coalesce(name, F.lit("unknown")).alias(name) for name in ("device", "region")}
     as_of = F.struct(*(named.get(name, F.col(name)) for name in _AS_OF_EXPOSURE))
     return (
@@ -82,10 +84,10 @@ def first_exposures(exposures: DataFrame, experiments: Sequence[Experiment]) -> 
             {
                 "exposure_day": F.to_date("exposed_at"),
                 "epoch": _epoch(experiments),
-                STANDING_SEGMENT: _tenure_band(),
+                STANDING_SEGMENT: tenure_band(F.col("tenure_days")),
             }
         )
-        .where(_any_of([_in(e) & _targeted(e) for e in experiments]))
+        .where(_any_of([_in(e) & targeted(e, of_exposure) for e in experiments]))
     )
 
 
@@ -103,6 +105,19 @@ def exposed_on(exposures: DataFrame, spans: Mapping[str, Span], days: Sequence[d
     return exposed.where(F.to_date("exposed_at").isin(list(days)))
 
 
+def targeted(experiment: Experiment, columns: Mapping[str, Column]) -> Column:
+    """Whether the experiment enrols a profile that is so; `columns` by the names of SEGMENT_COLUMNS."""
+    wanted = [columns[name].isin(*values) for name, values in experiment.targeting.items()]
+    return reduce(and_, wanted, F.lit(True))
+
+
+def tenure_band(tenure_days: Column) -> Column:
+    """One of TENURE_BANDS."""
+    new, established, unknown = TENURE_BANDS
+    band = F.when(tenure_days.isNull(), unknown).when(tenure_days < NEW_PROFILE_DAYS, new)
+    return band.otherwise(established)
+
+
 def without_crossovers(first: DataFrame) -> DataFrame:
     return first.where(F.col("n_arms") == 1)
 
@@ -115,17 +130,6 @@ def _enrolled(experiments: Sequence[Experiment]) -> Column:
     """Whether an exposure lies in its experiment's enrolment."""
     day = F.col("day")
     return _any_of([_in(e) & day.between(F.lit(e.opens), F.lit(e.last_enrollment_day)) for e in experiments])
-
-
-def _targeted(experiment: Experiment) -> Column:
-    wanted = [F.col(name).isin(*values) for name, values in experiment.targeting.items()]
-    return reduce(and_, wanted, F.lit(True))
-
-
-def _tenure_band() -> Column:
-    new, established, unknown = TENURE_BANDS
-    tenure = F.col("tenure_days")
-    return F.when(tenure.isNull(), unknown).when(tenure < NEW_PROFILE_DAYS, new).otherwise(established)
 
 
 def _epoch(experiments: Sequence[Experiment]) -> Column:

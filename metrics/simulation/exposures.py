@@ -1,8 +1,5 @@
 """Who is in the experiment, since when, and what the exposure log says of it."""
 
-from functools import reduce
-from operator import and_
-
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -10,6 +7,7 @@ from metrics.assignment import allocate
 from metrics.configuration.experiment import NEW_PROFILE_DAYS, STANDING_SEGMENT, Experiment
 from metrics.enrollment import end_of
 from metrics.errors import InputError
+from metrics.rollup.exposures import targeted, tenure_band
 from metrics.simulation import settings as S
 from metrics.simulation.draws import named, uniform
 from metrics.simulation.sessions import sessions
@@ -24,9 +22,8 @@ def assigned(population: DataFrame, experiment: Experiment, settings: Settings) 
     """`population` plus arm (null outside the experiment's layer buckets), by the bucketing of every service."""
     if experiment.randomized_by == "none":
         raise InputError(f"experiment '{experiment.id}' is observational; simulate one that randomizes")
-    unit = "profile_id" if experiment.randomized_by == "unit" else "household_id"
     allocation = allocate(experiment, settings.exposed_share, end_of(settings.last_day))
-    return population.select("*", allocation.arm_column(unit).alias("arm"))
+    return population.select("*", allocation.arm_column(allocation.unit).alias("arm"))
 
 
 def visits(assignments: DataFrame, experiment: Experiment, settings: Settings) -> DataFrame:
@@ -39,21 +36,15 @@ def visits(assignments: DataFrame, experiment: Experiment, settings: Settings) -
     last = epoch_day(settings.last_day)
     # An experiment that starts after the last simulated day has no visits.
     candidates = assignments.where(F.col("arm").isNotNull() & F.lit(first <= last))
-    opened = sessions(candidates, settings, min(first, last), last)
-    homepage = opened.where(F.col("from_homepage") & _targeted(experiment))
-    visit = F.shiftleft("started_ms", _DEVICE_BITS) + F.col("session_device")
-    return homepage.groupBy("profile_id", "epoch_day").agg(F.min(visit).alias("visit"))
-
-
-def _targeted(experiment: Experiment) -> Column:
-    tenure_days = F.col("epoch_day") - F.unix_date("signup_day")
-    known = {
+    at_visit = {
         "region": named(S.REGIONS, F.col("region")),
         "device": named(S.DEVICES, F.col("session_device")),
-        STANDING_SEGMENT: F.when(tenure_days < NEW_PROFILE_DAYS, "new").otherwise("established"),
+        STANDING_SEGMENT: tenure_band(F.col("epoch_day") - F.unix_date("signup_day")),
     }
-    wanted = [known[name].isin(*values) for name, values in experiment.targeting.items()]
-    return reduce(and_, wanted, F.lit(True))
+    opened = sessions(candidates, settings, min(first, last), last)
+    homepage = opened.where(F.col("from_homepage") & targeted(experiment, at_visit))
+    visit = F.shiftleft("started_ms", _DEVICE_BITS) + F.col("session_device")
+    return homepage.groupBy("profile_id", "epoch_day").agg(F.min(visit).alias("visit"))
 
 
 def participants(

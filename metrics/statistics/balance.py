@@ -35,12 +35,12 @@ class CovariateBalance:
 
     covariate: str
     arm: str
-    control_mean: float | None
-    arm_mean: float | None
-    difference: float | None
-    std_error: float | None
-    standardized: float | None
-    p_value: float | None
+    control_mean: float | None = None
+    arm_mean: float | None = None
+    difference: float | None = None
+    std_error: float | None = None
+    standardized: float | None = None
+    p_value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class JointBalance:
     arm: str
     n_profiles_control: int
     n_profiles_arm: int
-    statistic: float | None
-    df1: float | None
-    df2: float | None
-    p_value: float | None
+    statistic: float | None = None
+    df1: float | None = None
+    df2: float | None = None
+    p_value: float | None = None
     adjusted_p_value: float | None = None
 
 
@@ -135,7 +135,7 @@ def _is_covariate(column: str, sources: Sequence[str]) -> bool:
 
 
 def _compared(moments: Moments, name: str, arm: int) -> CovariateBalance:
-    empty = CovariateBalance(name, moments.arms[arm], None, None, None, None, None, None)
+    empty = CovariateBalance(name, moments.arms[arm])
     if not _has_both(moments, arm):
         return empty
     found = difference_in_means(moments, name, Comparison(arm, vcov="cr1s"))
@@ -144,9 +144,8 @@ def _compared(moments: Moments, name: str, arm: int) -> CovariateBalance:
     pair = moments.row_products[[0, arm]].sum(axis=0)
     column = moments.column(name)
     deviation = float(np.sqrt(centred(pair)[column, column] / (pair[0, 0] - 1)))
-    return CovariateBalance(
-        covariate=name,
-        arm=moments.arms[arm],
+    return replace(
+        empty,
         control_mean=found.control_mean,
         arm_mean=found.arm_mean,
         difference=found.effect,
@@ -158,7 +157,7 @@ def _compared(moments: Moments, name: str, arm: int) -> CovariateBalance:
 
 def _joint(moments: Moments, names: Sequence[str], arm: int, segment: str, value: str) -> JointBalance:
     n_control, n_arm = (int(n) for n in moments.n_profiles[[0, arm]])
-    counted = JointBalance(segment, value, moments.arms[arm], n_control, n_arm, None, None, None, None)
+    counted = JointBalance(segment, value, moments.arms[arm], n_control, n_arm)
     if not _has_both(moments, arm):
         return counted
     pair = moments.row_products[[0, arm]]

@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 
 from metrics.configuration.catalogue import Catalogue
 from metrics.configuration.experiment import STANDING_SEGMENT, Covariates, Experiment
-from metrics.rows import Estimate, SpilloverRow
+from metrics.rows import Estimate, SpilloverRow, row_of
 from metrics.statistics.analysis import estimate
 from metrics.statistics.layout import ALL
 from metrics.statistics.multiplicity import adjust
@@ -59,7 +59,15 @@ def estimate_spillover(
         ).estimates
     adjusted = iter(adjust("holm", [each.p_value for each in found if each.p_value is not None]))
     return tuple(
-        _row(each, counts, analysis_day, None if each.p_value is None else next(adjusted)) for each in found
+        row_of(
+            SpilloverRow,
+            {
+                **vars(each),
+                **counts,
+                "adjusted_p_value": None if each.p_value is None else next(adjusted),
+            },
+        )
+        for each in found
     )
 
 
@@ -119,30 +127,6 @@ def _household_counts(windows: DataFrame, experiment: Experiment) -> Mapping[str
         F.count_if("is_mixed").alias("n_mixed_households"),
     )
     return counted.collect()[0].asDict()
-
-
-def _row(
-    found: Estimate, counts: Mapping[str, int], analysis_day: date, adjusted: float | None
-) -> SpilloverRow:
-    return SpilloverRow(
-        experiment_id=found.experiment_id,
-        epoch=found.epoch,
-        analysis_day=analysis_day,
-        metric=found.metric,
-        arm=found.arm,
-        status=found.status,
-        n_profiles_control=found.n_profiles_control or 0,
-        n_profiles_arm=found.n_profiles_arm or 0,
-        control_mean=found.control_mean,
-        effect=found.effect,
-        std_error=found.std_error,
-        ci_low=found.ci_low,
-        ci_high=found.ci_high,
-        df=found.df,
-        p_value=found.p_value,
-        adjusted_p_value=adjusted,
-        **counts,
-    )
 
 
 def _is(arm: str) -> Column:

@@ -78,7 +78,7 @@ def population(size: int, before: date, rng: np.random.Generator) -> pd.DataFram
 def exposed(people: pd.DataFrame, experiment: Experiment, rng: np.random.Generator) -> pd.DataFrame:
     """A row for each of the people, once on the day on which the epoch opens, in order of time."""
     salt = arm_salt(experiment.id, experiment.epoch)
-    unit = people["profile_id" if experiment.randomized_by == "unit" else "household_id"]
+    unit = people[experiment.drawn_by]
     rows = people[["profile_id", "household_id", "device", "region"]].assign(
         experiment_id=experiment.id,
         exposed_at=_moments(experiment.opens, len(people), rng),

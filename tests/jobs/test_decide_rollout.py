@@ -2,7 +2,7 @@
 
 import shutil
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from jobs.delta_reader import allocations_of
 from jobs.epochs import running
 from jobs.tables import Tables
 from metrics.configuration.project import load_project
+from metrics.enrollment import start_of as at
 from tests.jobs.conftest import CONF
 from tests.jobs.result_tables import write_estimates, write_srm
 from tests.result_rows import crash_rate, srm_check, usual_estimates
@@ -22,10 +23,6 @@ from tests.result_rows import crash_rate, srm_check, usual_estimates
 ID = "homepage_ranking"
 START = date(2026, 3, 2)
 BREACH = crash_rate(effect=0.01, half_width=0.001)
-
-
-def at(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
 
 
 def decide(tables: Tables, day: date, *changed: dict[str, Any], input_version: str = "v1") -> str:
