@@ -14,7 +14,7 @@ RUNBOOK = """
 Started for a day by the asset `watchlift://profile_days`, which only a day that passed its audits emits. The tasks:
 `estimate_experiments` (one Spark application, `jobs/run_experiments.py`: windows, their audit, moments, estimates) and
 `render_readouts` (no Spark: the HTML page under `readouts/` of the data folder, and MLflow); beside it `send_alerts`,
-which sends what the day's sample ratios have blocked by the connections of WATCHLIFT_ALERT_CONNECTIONS.
+which sends what was blocked by sample ratios or rolled back, by the connections of WATCHLIFT_ALERT_CONNECTIONS.
 
 **When `estimate_experiments` fails**: its last line `error: …` names the experiment and the remedy, and is not retried;
 anything else is retried twice. Analysis days whose data changed since they were estimated (late rows, a restated day)

@@ -1,4 +1,4 @@
-"""Alerts: what a monitor's run has blocked goes out by Airflow's connections; the task's log has it in any case."""
+"""Alerts: what a run blocked or rolled back goes out by Airflow's connections; the task's log has it in any case."""
 
 import json
 import os
@@ -35,7 +35,7 @@ class AlertNotifier(BaseNotifier):
         elif connection.conn_type == "smtp":
             mail = SmtpNotifier(
                 to=connection.extra_dejson["to"],
-                subject="watchlift: enrolment is blocked",
+                subject=f"watchlift: {': '.join(self.message.split(': ')[:2])}",
                 html_content=f"<p>{escape(self.message)}</p>",
                 smtp_conn_id=self.connection_id,
             )
@@ -80,7 +80,7 @@ class AlertOperator(PythonOperator):
 
 
 def alert_task() -> AlertOperator:
-    """The task that sends what the run's jobs have blocked, also where they failed after that."""
+    """The task that sends what the run's jobs have blocked or rolled back, also where they failed after that."""
     script = str(HOME / "jobs" / "list_alerts.py")
     return AlertOperator(
         task_id="send_alerts",

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -45,10 +45,19 @@ def decide_experiment(tables: Tables, experiment: Experiment, analysis_day: date
         "decided_for": end_of(analysis_day),
         "input_version": f"{rows.estimates[0].input_version}-{_fingerprint(columns)}",
     }
-    frame = tables.frame("rollout_decisions", [{**identity, **columns}])
-    tables.merge("rollout_decisions", frame, {"experiment_id": [experiment.id]})
-    _follow(tables, experiment, analysis_day, decision, rows.allocations)
+    row = {**identity, **columns, "run": tables.reason, "refused": None}
+    _keep(tables, row)
+    try:
+        _follow(tables, experiment, analysis_day, decision, rows.allocations)
+    except InputError as error:  # one layer without room must not keep other experiments from being decided
+        log.error("ALERT %s: its share stays: %s", experiment.id, error)
+        _keep(tables, {**row, "refused": str(error)})
     log.info("%s %s: %s", experiment.id, analysis_day, decision.action)
+
+
+def _keep(tables: Tables, row: Mapping[str, Any]) -> None:
+    where: Where = {"experiment_id": [row["experiment_id"]]}
+    tables.merge("rollout_decisions", tables.frame("rollout_decisions", [row]), where, fill=("refused",))
 
 
 def _follow(
@@ -61,24 +70,23 @@ def _follow(
     """Where the share changes: down to nothing always, up only where `watchlift allocate` has opened the experiment.
 
     Of several decisions at one stage for one time (late data) the most careful counts, as everywhere. What was set for
-    just that time, by people or before, stays, unless it is to go to nothing; so does the next epoch's.
+    just that time, by people or before, stays, unless it is to go to nothing; so does the next epoch's. Allocations
+    tell who was exposed, so that a day decided again later does not change what was in force since: it closes the
+    experiment from the end of the newest day that was decided, unless it was closed and opened again by then.
     """
     ended, at = experiment.ended, end_of(analysis_day)
     if experiment.randomized_by == "none" or (ended and at >= start_of(ended.valid_from)):
         return
-    where: Where = {"experiment_id": [experiment.id], "decided_for": [at]}
-    made = tables.few_rows("rollout_decisions", where, ("epoch", "stage_from", "stage_to"))
-    alike = [
-        row for row in made if (row["epoch"], row["stage_from"]) == (experiment.epoch, decision.stage_from)
-    ]
+    where: Where = {"experiment_id": [experiment.id], "epoch": [experiment.epoch]}
+    made = tables.few_rows("rollout_decisions", where, ("decided_for", "stage_from", "stage_to"))
+    alike = [row for row in made if (row["decided_for"], row["stage_from"]) == (at, decision.stage_from)]
     share = min([row["stage_to"] for row in alike], default=decision.stage_to)
+    newest = max([row["decided_for"] for row in made], default=at)
     now = in_force(allocations, at)
-    if share == decision.stage_from or (share and (now is None or now.effective_from == at)):
+    if share == decision.stage_from or (share and (newest > at or now is None or now.effective_from == at)):
         return
-    try:
-        keep_allocation(tables, experiment, share, at)
-    except InputError as error:  # one layer without room must not keep other experiments from being decided
-        log.error("ALERT %s: its share stays: %s", experiment.id, error)
+    if all(each.exposed_share for each in allocations if at < each.effective_from <= newest):
+        keep_allocation(tables, experiment, share, newest)
 
 
 def _fingerprint(columns: dict[str, Any]) -> str:

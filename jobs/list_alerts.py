@@ -1,10 +1,8 @@
-"""What a run of the monitor has blocked, one JSON document a line, without Spark: for whoever sends the alerts."""
+"""What a run has blocked or rolled back, one JSON document a line, without Spark: for whoever sends the alerts."""
 
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 import pyarrow.compute as pc
 
@@ -12,15 +10,27 @@ from jobs.arguments import job_parser, run
 from jobs.delta_reader import read_rows
 from metrics.configuration.project import Project, load_project
 from metrics.enrollment import BLOCKED, EnrollmentSlice
-from metrics.rows import row_of
+from metrics.rows import RolloutDecision, row_of
 
 
-def alerts_of(project: Project, run_id: str) -> list[dict[str, Any]]:
-    """The slices of all experiments that the run's jobs were the first to find, however often asked."""
-    found = (pc.field("status") == BLOCKED) & (pc.field("run") == run_id)
-    rows = [row_of(EnrollmentSlice, row) for row in read_rows(project.tables, "enrollment_status", found)]
-    rows.sort(key=lambda row: (row.experiment_id, row.slice, row.slice_value))
-    return [{**asdict(row), "since": row.since.isoformat(), "message": row.alert} for row in rows]
+def alerts_of(project: Project, run_id: str) -> list[dict[str, str]]:
+    """What the run's jobs were the first to find, however often asked: the slices blocked, and what was decided."""
+    of_run = pc.field("run") == run_id
+    found = read_rows(project.tables, "enrollment_status", of_run & (pc.field("status") == BLOCKED))
+    slices = sorted(
+        (row_of(EnrollmentSlice, row) for row in found),
+        key=lambda row: (row.experiment_id, row.slice, row.slice_value),
+    )
+    decisions = sorted(
+        (row_of(RolloutDecision, row) for row in read_rows(project.tables, "rollout_decisions", of_run)),
+        key=lambda row: (row.experiment_id, row.decided_for),
+    )
+    blocked = [(row.experiment_id, row.since, row.alert) for row in slices]
+    decided = [(row.experiment_id, row.decided_for, alert) for row in decisions for alert in row.alerts]
+    return [
+        {"experiment_id": experiment_id, "since": since.isoformat(), "message": message}
+        for experiment_id, since, message in (*blocked, *decided)
+    ]
 
 
 def _work(arguments: Sequence[str]) -> None:

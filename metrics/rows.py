@@ -6,7 +6,7 @@ Each class names the columns that the decision and the readout use; the table's 
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
 from metrics.errors import InputError
@@ -154,7 +154,10 @@ class QualityResult:
 
 @dataclass(frozen=True)
 class RolloutDecision:
-    """A row of `rollout_decisions`; stages are shares of the layer enrolled."""
+    """A row of `rollout_decisions`; stages are shares of the layer enrolled.
+
+    `run` is what the job that first decided so was given as its reason, `refused` why the share could not follow.
+    """
 
     experiment_id: str
     epoch: int
@@ -162,6 +165,21 @@ class RolloutDecision:
     stage_from: float
     stage_to: float
     action: str
+    reasons: tuple[str, ...] = ()
+    run: str | None = None
+    refused: str | None = None
+
+    @property
+    def alerts(self) -> tuple[str, ...]:
+        """What somebody must hear of at once."""
+        day = self.decided_for.date() - timedelta(days=1)
+        found = []
+        if self.action == "rollback" and self.stage_from > 0:
+            found.append(f"{self.experiment_id}: rolled back on {day}: {' '.join(self.reasons)}")
+        if self.refused:
+            share = f"{self.stage_from:.4g} of its layer instead of {self.stage_to:.4g}"
+            found.append(f"{self.experiment_id}: its share stays at {share}: {self.refused}")
+        return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -249,7 +249,8 @@ def _control_tables() -> tuple[Table, ...]:
         Table(
             "rollout_decisions",
             _columns("""experiment_id STRING, epoch INT, decided_for TIMESTAMP, input_version STRING,
-                        stage_from DOUBLE, stage_to DOUBLE, action STRING, reasons ARRAY<STRING>, inputs STRING"""),
+                        stage_from DOUBLE, stage_to DOUBLE, action STRING, reasons ARRAY<STRING>, inputs STRING,
+                        run STRING, refused STRING"""),
             ("experiment_id", "epoch", "decided_for", "input_version"),
             ("experiment_id",),
         ),

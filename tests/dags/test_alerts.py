@@ -136,7 +136,8 @@ def test_each_connection_is_told_of_the_run_once_and_one_that_fails_fails_the_ta
         )
     assert webhook.posted == [("/services/T0/B1?sig=a%2Fb", f"watchlift: {MESSAGE}")]
     (letter,) = mailbox.received
-    assert "To: pm@example.com" in letter and "Subject: watchlift: enrolment is blocked" in letter
+    assert "To: pm@example.com" in letter
+    assert "Subject: watchlift: homepage: enrolment of stratum eu|web is blocked" in letter
     assert done.returncode == 1
     assert "1 alerts were not sent by nowhere" in done.stderr.splitlines()[-1]
     assert f"ALERT {MESSAGE}" in done.stderr + done.stdout

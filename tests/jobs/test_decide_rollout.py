@@ -13,6 +13,7 @@ from jobs.allocations import keep_allocation
 from jobs.decide_rollout import decide_experiment
 from jobs.delta_reader import allocations_of
 from jobs.epochs import running
+from jobs.list_alerts import alerts_of
 from jobs.tables import Tables
 from metrics.configuration.project import load_project
 from metrics.enrollment import start_of as at
@@ -121,6 +122,24 @@ def test_deciding_a_rollback_again_does_not_close_what_was_reopened(opened: Tabl
     assert shares(opened) == reopened == {START: 0.01, START + timedelta(1): 0.0, START + timedelta(5): 0.05}
 
 
+def test_a_breach_found_late_closes_from_the_newest_day_and_leaves_what_was_in_force(opened: Tables) -> None:
+    (experiment,) = opened.project.experiments
+    decide(opened, START)
+    decide(opened, START + timedelta(1))
+    decide(opened, START + timedelta(2))
+    keep_allocation(opened, experiment, 0.2, at(START + timedelta(9)))  # planned
+    until_now = {START: 0.01, START + timedelta(2): 0.05}
+    assert decide(opened, START, BREACH, input_version="v2") == "hold/rollback"
+    assert shares(opened) == until_now | {START + timedelta(3): 0.0}
+    keep_allocation(opened, experiment, 0.05, at(START + timedelta(3)))
+    keep_allocation(opened, experiment, 0.0, at(START + timedelta(4)))
+    keep_allocation(opened, experiment, 0.05, at(START + timedelta(5)))
+    decide(opened, START + timedelta(5))
+    by_people = shares(opened)
+    decide(opened, START, BREACH, input_version="v3")
+    assert shares(opened) == by_people
+
+
 def test_a_decision_at_another_stage_is_none_to_compare_with(tables: Tables) -> None:
     (experiment,) = tables.project.experiments
     keep_allocation(tables, experiment, 0.0, at(START))
@@ -134,8 +153,23 @@ def test_a_layer_without_room_is_an_alarm_and_no_end_of_the_run(
     opened: Tables, caplog: pytest.LogCaptureFixture
 ) -> None:
     (experiment,) = opened.project.experiments
-    full = Tables(opened.spark, replace(opened.project, holdouts={experiment.layer: 0.97}))
+    project = replace(opened.project, holdouts={experiment.layer: 0.97})
+    full = Tables(opened.spark, project, reason="this run")
     decide(full, START)
     assert decide(full, START + timedelta(1)) == "advance"
     assert shares(full) == {START: 0.01}
     assert "ALERT homepage_ranking: its share stays: share 0.05" in caplog.text
+    (alert,) = alerts_of(project, "this run")
+    expected = "homepage_ranking: its share stays at 0.01 of its layer instead of 0.05: share 0.05 of"
+    assert alert["message"].startswith(expected)
+
+
+def test_a_rollback_is_an_alert_of_the_run_that_found_it_and_of_no_later_day(opened: Tables) -> None:
+    this, next_one = (Tables(opened.spark, opened.project, reason=run) for run in ("this run", "the next"))
+    decide(this, START, BREACH)
+    decide(next_one, START, BREACH)
+    decide(next_one, START + timedelta(1))
+    (alert,) = alerts_of(opened.project, "this run")
+    assert alert["message"].startswith(f"homepage_ranking: rolled back on {START}: ")
+    assert "crash" in alert["message"].lower()
+    assert alerts_of(opened.project, "the next") == []
