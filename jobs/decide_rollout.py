@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
+from functools import partial
 from typing import Any
 
 from jobs.allocations import keep_allocation
@@ -14,6 +15,7 @@ from jobs.application import day_job
 from jobs.arguments import Days
 from jobs.delta_reader import readout_rows_of
 from jobs.epochs import running
+from jobs.side_by_side import side_by_side
 from jobs.tables import Tables, Where
 from metrics.assignment import Allocation, in_force
 from metrics.configuration.experiment import Experiment
@@ -21,6 +23,7 @@ from metrics.decision import Decision
 from metrics.enrollment import end_of, start_of
 from metrics.errors import InputError
 from metrics.readout.build import build_readout
+from metrics.rows import LookRow
 
 log = logging.getLogger("watchlift.decide_rollout")
 
@@ -32,12 +35,13 @@ def decide_rollout(tables: Tables, days: Days) -> None:
 
 
 def decide_experiment(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
-    """Add the readout's decision to rollout_decisions, unless the same one was made from the same rows before.
+    """Add the looks up to the day, and the readout's decision, unless the same were made from the same rows before.
 
     Then have `allocations` follow it from the next day on.
     """
     rows = readout_rows_of(tables.project, experiment, analysis_day)
-    decision = build_readout(experiment, tables.project.catalogue, analysis_day, rows).decision
+    readout = build_readout(experiment, tables.project.catalogue, analysis_day, rows)
+    decision = readout.decision
     columns = _columns(decision)
     identity = {
         "experiment_id": experiment.id,
@@ -46,13 +50,22 @@ def decide_experiment(tables: Tables, experiment: Experiment, analysis_day: date
         "input_version": f"{rows.estimates[0].input_version}-{_fingerprint(columns)}",
     }
     row = {**identity, **columns, "run": tables.reason, "refused": None}
-    _keep(tables, row)
+    side_by_side(
+        tables, partial(_keep_looks, looks=readout.looks, experiment=experiment), partial(_keep, row=row)
+    )
     try:
         _follow(tables, experiment, analysis_day, decision, rows.allocations)
     except InputError as error:  # one layer without room must not keep other experiments from being decided
         log.error("ALERT %s: its share stays: %s", experiment.id, error)
         _keep(tables, {**row, "refused": str(error)})
     log.info("%s %s: %s", experiment.id, analysis_day, decision.action)
+
+
+def _keep_looks(tables: Tables, looks: Sequence[LookRow], experiment: Experiment) -> None:
+    """Insert those that are not there: a look is known by its data and those of the looks before it."""
+    if looks:
+        rows = tables.frame("looks", [asdict(look) for look in looks])
+        tables.merge("looks", rows, {"experiment_id": [experiment.id]})
 
 
 def _keep(tables: Tables, row: Mapping[str, Any]) -> None:

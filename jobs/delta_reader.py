@@ -37,6 +37,7 @@ def readout_rows_of(project: Project, experiment: Experiment, day: date) -> Read
     experiment = restarts.as_of(experiment, day)
     of_day = key & (pc.field("analysis_day") == pc.scalar(day))
     of_epoch = of_day & (pc.field("epoch") == pc.scalar(experiment.epoch))
+    before = (pc.field("analysis_day") < pc.scalar(day)) & (pc.field("epoch") == pc.scalar(experiment.epoch))
     audited = (pc.field("day") >= pc.scalar(experiment.first_covariate_day)) & (
         pc.field("day") <= pc.scalar(day)
     )
@@ -54,7 +55,16 @@ def readout_rows_of(project: Project, experiment: Experiment, day: date) -> Read
         enrollment=read_rows(at, "enrollment_status", key),
         spillover=read_rows(at, "spillover", of_day),
         balance=_balance_of(project, experiment, of_epoch),
+        history=read_rows(at, "estimates", key & before & (pc.field("segment") == ALL)),
+        planned=planned_of(project, experiment.id),
     )
+
+
+def planned_of(project: Project, experiment_id: str) -> dict[str, float]:
+    """Maximum information by metric, as it was registered."""
+    of_all = (pc.field("experiment_id") == experiment_id) & (pc.field("stratum") == ALL)
+    rows = read_rows(project.tables, "power", of_all)
+    return {row["metric"]: row["max_information"] for row in rows if row["max_information"] is not None}
 
 
 def _balance_of(project: Project, experiment: Experiment, where: pc.Expression) -> Balance | None:

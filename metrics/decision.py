@@ -1,7 +1,6 @@
-"""The gate: from an analysis day's estimates to ship, roll back, stop, advance or hold (DESIGN §6).
+"""The gate: from an epoch's looks up to an analysis day to ship, roll back, stop, advance or hold (DESIGN §6).
 
-At this stage there are no sequential boundaries, so the primary's fixed-horizon interval is read once, when every
-enrolled profile has matured. Guardrails are read on every day, because harm must not wait.
+Primaries and guardrails are looked at on every analysis day, each at its boundary of that day.
 """
 
 from collections.abc import Sequence
@@ -10,7 +9,8 @@ from datetime import date, timedelta
 from typing import Literal
 
 from metrics import reasons
-from metrics.evidence import Evidence, GuardrailVerdict, PrimaryVerdict
+from metrics.evidence import Evidence, GuardrailVerdict, PrimaryStatus, PrimaryVerdict
+from metrics.rows import Estimate
 
 Action = Literal["advance", "hold", "rollback", "stop", "ship"]
 
@@ -39,9 +39,12 @@ class Decision:
 
 @dataclass(frozen=True)
 class _Outcome:
+    """`skips` the stages between, on to the last."""
+
     action: Action
     reasons: tuple[str, ...]
     arm: str | None = None
+    skips: bool = False
 
 
 def decide(evidence: Evidence, stage: Stage | None = None) -> Decision:
@@ -56,7 +59,7 @@ def decide(evidence: Evidence, stage: Stage | None = None) -> Decision:
         action=outcome.action,
         arm=outcome.arm,
         stage_from=current.share,
-        stage_to=_stage_after(outcome.action, stages, current.share),
+        stage_to=_stage_after(outcome, stages, current.share),
         reasons=outcome.reasons,
         guardrails=evidence.guardrails,
         primaries=evidence.primaries,
@@ -78,11 +81,11 @@ def _outcome(evidence: Evidence, stage: Stage) -> _Outcome:
         return _Outcome("hold", (reasons.of_restart(ended),))
     if not evidence.is_srm_checked:
         return _Outcome("hold", (reasons.SRM_UNCHECKED,))
+    if worse := _with_verdict(evidence, "worse"):
+        return _Outcome("rollback", _of_primaries(worse, evidence))
     if stage.share < evidence.experiment.stages[-1]:
         return _outcome_before_last_stage(evidence, stage)
-    if not evidence.is_due:
-        return _Outcome("hold", (reasons.of_waiting(evidence), *reasons.of_open_guardrails(evidence)))
-    return _outcome_at_end(evidence)
+    return _outcome_at_last_stage(evidence)
 
 
 def _outcome_before_last_stage(evidence: Evidence, stage: Stage) -> _Outcome:
@@ -92,24 +95,24 @@ def _outcome_before_last_stage(evidence: Evidence, stage: Stage) -> _Outcome:
         return _Outcome(
             "hold", (reasons.of_young_stage(stage.share, min_days, since + timedelta(min_days - 1)),)
         )
-    return _Outcome("advance", (reasons.of_finished_stage(stage.share, days),))
+    finished = reasons.of_finished_stage(stage.share, days)
+    if better := _with_verdict(evidence, "better"):
+        return _Outcome("advance", (*_of_primaries(better, evidence), finished), skips=True)
+    return _Outcome("advance", (finished,))
 
 
-def _outcome_at_end(evidence: Evidence) -> _Outcome:
-    worse, unknown, better = (
-        _with_verdict(evidence, status) for status in ("worse", "not computable", "better")
-    )
-    if worse:
-        return _Outcome("rollback", _of_primaries(worse, evidence))
-    if unknown:
-        return _Outcome("hold", _of_primaries(unknown, evidence))
-    if not better:
+def _outcome_at_last_stage(evidence: Evidence) -> _Outcome:
+    if better := _with_verdict(evidence, "better"):
+        return _ship_or_hold(better, evidence)
+    if len(_with_verdict(evidence, "not significant", "futile")) == len(evidence.primaries):
         return _Outcome("stop", _of_primaries(evidence.primaries, evidence))
-    return _ship_or_hold(better, evidence)
+    if not evidence.is_due:
+        return _Outcome("hold", (*reasons.of_waiting(evidence), *reasons.of_open_guardrails(evidence)))
+    return _Outcome("hold", _of_primaries(_with_verdict(evidence, "not computable", "open"), evidence))
 
 
-def _with_verdict(evidence: Evidence, status: str) -> list[PrimaryVerdict]:
-    return [verdict for verdict in evidence.primaries if verdict.verdict == status]
+def _with_verdict(evidence: Evidence, *statuses: PrimaryStatus) -> list[PrimaryVerdict]:
+    return [verdict for verdict in evidence.primaries if verdict.verdict in statuses]
 
 
 def _of_primaries(verdicts: Sequence[PrimaryVerdict], evidence: Evidence) -> tuple[str, ...]:
@@ -123,14 +126,18 @@ def _ship_or_hold(better: Sequence[PrimaryVerdict], evidence: Evidence) -> _Outc
     shown = _of_primaries(safe or better, evidence)
     if not safe:
         return _Outcome("hold", (*shown, *reasons.of_open_guardrails(evidence)))
-    best = max(safe, key=lambda verdict: abs(evidence.rows[verdict.metric, verdict.arm].statistic or 0.0))
+    best = max(safe, key=lambda verdict: _strength(evidence.rows.get((verdict.metric, verdict.arm))))
     passed = (reasons.ALL_PASSED,) if evidence.guardrails else ()
     return _Outcome("ship", (*shown, *passed), best.arm)
 
 
-def _stage_after(action: Action, stages: Sequence[float], share: float) -> float:
-    if action == "rollback":
+def _strength(row: Estimate | None) -> float:
+    return abs(row.statistic or 0.0) if row else 0.0
+
+
+def _stage_after(outcome: _Outcome, stages: Sequence[float], share: float) -> float:
+    if outcome.action == "rollback":
         return 0.0
-    if action == "advance":
-        return min(later for later in stages if later > share)
+    if outcome.action == "advance":
+        return stages[-1] if outcome.skips else min(later for later in stages if later > share)
     return share

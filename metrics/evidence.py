@@ -1,8 +1,10 @@
 """What the gate looks at on one analysis day: the deciding rows, their verdicts, SRM and audits (DESIGN §6)."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Literal
 
 from metrics.configuration.catalogue import Catalogue, Metric
@@ -10,19 +12,33 @@ from metrics.configuration.design import Design
 from metrics.configuration.experiment import Experiment
 from metrics.enrollment import EnrollmentSlice, looks_of, start_of
 from metrics.incident import Incident, incident_of
-from metrics.rows import PROFILE, Estimate, QualityResult, SrmCheck
+from metrics.looks import (
+    Ledger,
+    boundary_in_force,
+    conditional_power,
+    critical_value,
+    drift_of,
+    ledger_of,
+    level_of,
+)
+from metrics.rows import PROFILE, Estimate, LookRow, QualityResult, SrmCheck
 
 GuardrailStatus = Literal["passed", "breached", "undecided", "not computable"]
-PrimaryStatus = Literal["better", "worse", "not significant", "not due", "not computable"]
+PrimaryStatus = Literal["better", "worse", "open", "futile", "not significant", "not computable"]
 
 ALL = "all"
+# Below this chance to cross by the planned maximum, under the effect that the design is to detect, going on is futile.
+FUTILITY = 0.1
 # Audited once per analysis day; an earlier day's fault is not in today's numbers.
 PER_ANALYSIS_DAY = ("profile_windows", "moments", "estimates")
 
 
 @dataclass(frozen=True)
 class GuardrailVerdict:
-    """`harm` is the effect in the direction that hurts, with its interval, in the metric's unit."""
+    """`harm` is the effect in the direction that hurts, with its repeated interval, in the metric's unit.
+
+    `boundary`: the interval's half-width in standard errors, of the last look that has one.
+    """
 
     metric: str
     arm: str
@@ -31,18 +47,26 @@ class GuardrailVerdict:
     harm: float | None
     harm_low: float | None
     harm_high: float | None
+    boundary: float | None = None
 
 
 @dataclass(frozen=True)
 class PrimaryVerdict:
+    """`look`: the first that crossed, else the latest. `conditional_power`: under the effect to detect."""
+
     metric: str
     arm: str
     verdict: PrimaryStatus
+    look: LookRow | None = None
+    conditional_power: float | None = None
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """`rows` holds the overall row of the decision estimator by metric and arm, `srm` each slice's latest check."""
+    """`rows` holds the overall row of the decision estimator by metric and arm, `srm` each slice's latest check.
+
+    `ledger`: the epoch's looks up to the day. `planned`: maximum information by metric, as registered.
+    """
 
     experiment: Experiment
     catalogue: Catalogue
@@ -52,6 +76,8 @@ class Evidence:
     srm: tuple[SrmCheck, ...]
     incident: Incident | None
     failed_audits: tuple[QualityResult, ...]
+    planned: Mapping[str, float]
+    ledger: Ledger
 
     @property
     def planned_end(self) -> date:
@@ -79,18 +105,24 @@ class Evidence:
     def is_srm_checked(self) -> bool:
         return self.experiment.randomized_by == "none" or bool(self.srm)
 
-    @property
+    @cached_property
     def guardrails(self) -> tuple[GuardrailVerdict, ...]:
         return tuple(
-            _guardrail_verdict(self.catalogue.metrics[name], arm, margin, self._trusted_row(name, arm))
+            _guardrail_verdict(
+                self.catalogue.metrics[name],
+                arm,
+                margin,
+                self._trusted_row(name, arm),
+                self.ledger.get((name, arm), ()),
+            )
             for name, margin in self.experiment.guardrails.items()
             for arm in self.experiment.treatments
         )
 
-    @property
+    @cached_property
     def primaries(self) -> tuple[PrimaryVerdict, ...]:
         return tuple(
-            PrimaryVerdict(name, arm, self._primary_status(name, arm))
+            self._primary_verdict(name, arm)
             for name in self.experiment.primary
             for arm in self.experiment.treatments
         )
@@ -98,17 +130,24 @@ class Evidence:
     def _trusted_row(self, metric: str, arm: str) -> Estimate | None:
         return self.rows.get((metric, arm)) if self.is_trusted else None
 
-    def _primary_status(self, metric: str, arm: str) -> PrimaryStatus:
-        row = self._trusted_row(metric, arm)
-        if row is None or row.status != "ok" or row.effect is None or row.p_value is None:
-            return "not computable"
-        if not self.is_due:
-            return "not due"
-        if row.p_value >= primary_alpha(self.experiment, row):
-            return "not significant"
-        return (
-            "better" if (row.effect > 0) == (self.catalogue.metrics[metric].better == "higher") else "worse"
-        )
+    def _primary_verdict(self, metric: str, arm: str) -> PrimaryVerdict:
+        """A boundary crossed at any look of the epoch stays crossed."""
+        row, looks = self._trusted_row(metric, arm), self.ledger.get((metric, arm), ())
+        is_good = self.catalogue.metrics[metric].better == "higher"
+        if self.is_trusted and (crossed := [look for look in looks if look.crossed]):
+            against = [look for look in crossed if (look.statistic > 0) != is_good]
+            return PrimaryVerdict(metric, arm, "worse" if against else "better", [*against, *crossed][0])
+        if row is None or row.status != "ok":
+            return PrimaryVerdict(metric, arm, "not computable")
+        if not looks:
+            return PrimaryVerdict(metric, arm, "open")
+        alpha = level_of(self.experiment, metric)
+        if math.isclose(looks[-1].alpha_spent, alpha):
+            return PrimaryVerdict(metric, arm, "not significant", looks[-1])
+        drift = drift_of(self.experiment, self.catalogue, metric)
+        power = conditional_power(looks, alpha, self.experiment.spending, drift)
+        status: PrimaryStatus = "futile" if power is not None and power < FUTILITY else "open"
+        return PrimaryVerdict(metric, arm, status, looks[-1], power)
 
 
 def gather(
@@ -119,17 +158,26 @@ def gather(
     srm_checks: Sequence[SrmCheck],
     quality: Sequence[QualityResult],
     enrollment: Sequence[EnrollmentSlice] = (),
+    history: Sequence[Estimate] = (),
+    planned: Mapping[str, float] | None = None,
 ) -> Evidence:
-    """`estimates` of the day; checks and blocked slices of its epoch, and audits, up to it."""
+    """`estimates` of the day, `history` of the days before in its epoch; checks, blocked slices and audits up to it.
+
+    planned: maximum information by metric, as registered.
+    """
+    of_day = deciding_rows(experiment, catalogue, estimates)
+    of_epoch = [*deciding_rows(experiment, catalogue, history), *of_day]
     return Evidence(
         experiment=experiment,
         catalogue=catalogue,
         analysis_day=analysis_day,
-        rows=decision_rows(experiment, catalogue, estimates),
+        rows={(row.metric, row.arm): row for row in of_day},
         statuses=frozenset(row.status for row in estimates),
         srm=tuple(looks[-1] for looks in looks_of(srm_checks).values()),
         incident=incident_of(srm_checks, enrollment, start_of(experiment.opens)),
         failed_audits=_failed_audits(quality, analysis_day),
+        planned=planned or {},
+        ledger=ledger_of(experiment, catalogue, of_epoch, planned or {}),
     )
 
 
@@ -139,16 +187,12 @@ def decision_estimator(design: Design, metric: Metric) -> str:
     return design.decision_estimator if design.covariates_of(metric) else "difference_in_means"
 
 
-def decision_rows(
-    experiment: Experiment, catalogue: Catalogue, estimates: Sequence[Estimate], segment: str = ALL
-) -> dict[tuple[str, str], Estimate]:
-    """The overall row of the decision estimator, by metric and arm."""
+def deciding_rows(
+    experiment: Experiment, catalogue: Catalogue, estimates: Iterable[Estimate]
+) -> list[Estimate]:
+    """The overall rows of the decision estimator, of any days."""
     estimators = {m.name: decision_estimator(experiment, m) for m in experiment.metrics(catalogue)}
-    return {
-        (row.metric, row.arm): row
-        for row in estimates
-        if row.segment == segment and estimators.get(row.metric) == row.estimator
-    }
+    return [row for row in estimates if row.segment == ALL and estimators.get(row.metric) == row.estimator]
 
 
 def exposed_by_arm(srm: Sequence[SrmCheck]) -> Mapping[str, int]:
@@ -163,11 +207,6 @@ def matured_profiles(rows: Sequence[Estimate]) -> int | None:
     return controls[0] + sum(row.n_profiles_arm or 0 for row in rows) if controls else None
 
 
-def primary_alpha(experiment: Experiment, row: Estimate) -> float:
-    """The level of one primary comparison: design.alpha split over primaries and arms."""
-    return row.alpha or experiment.alpha / (len(experiment.primary) * len(experiment.treatments))
-
-
 def _failed_audits(quality: Sequence[QualityResult], analysis_day: date) -> tuple[QualityResult, ...]:
     return tuple(
         result
@@ -178,15 +217,25 @@ def _failed_audits(quality: Sequence[QualityResult], analysis_day: date) -> tupl
     )
 
 
-def _guardrail_verdict(metric: Metric, arm: str, margin: float, row: Estimate | None) -> GuardrailVerdict:
-    if row is None or row.status != "ok" or row.effect is None or row.ci_low is None or row.ci_high is None:
+def _guardrail_verdict(
+    metric: Metric, arm: str, margin: float, row: Estimate | None, looks: Sequence[LookRow]
+) -> GuardrailVerdict:
+    """By the boundary of the last look that had one: harm that shows after all alpha is spent is harm all the same.
+
+    That lets in next to no false breach, since harm must reach the margin, too, which by then is some three standard
+    errors away and more with each day.
+    """
+    look = boundary_in_force(looks)
+    if row is None or row.status != "ok" or row.effect is None or row.std_error is None:
         return GuardrailVerdict(metric.name, arm, "not computable", margin, None, None, None)
-    harm, low, high = row.effect, row.ci_low, row.ci_high
-    if metric.better == "higher":
-        harm, low, high = -harm, -high, -low
+    harm = row.effect if metric.better == "lower" else -row.effect
+    if look is None or look.nominal_p is None:
+        return GuardrailVerdict(metric.name, arm, "undecided", margin, harm, None, None)
+    boundary = critical_value(look.nominal_p, row.df)
+    low, high = harm - boundary * row.std_error, harm + boundary * row.std_error
     verdict: GuardrailStatus = "undecided"
     if low > 0 and harm >= margin:
         verdict = "breached"
     elif high < margin:
         verdict = "passed"
-    return GuardrailVerdict(metric.name, arm, verdict, margin, harm, low, high)
+    return GuardrailVerdict(metric.name, arm, verdict, margin, harm, low, high, boundary)

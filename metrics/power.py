@@ -8,6 +8,7 @@ variance: (1 - rho^2) x design effect x inflation.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
@@ -192,6 +193,8 @@ def _zz(design: Design) -> float:
     return float((ndtri(design.power) - ndtri(design.comparison_alpha / 2)) ** 2)
 
 
+# Every look of a ledger asks for that of the same few designs.
+@lru_cache(maxsize=256)
 def _inflation(design: Design) -> float:
     if design.looks == 1:
         return 1.0

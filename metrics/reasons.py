@@ -8,7 +8,7 @@ from metrics.configuration.experiment import Restart
 from metrics.enrollment import name_of_slice
 from metrics.evidence import ALL, Evidence, GuardrailVerdict, PrimaryVerdict, exposed_by_arm, matured_profiles
 from metrics.incident import Culprit, Incident
-from metrics.rows import CROSSOVER, PROFILE, Estimate, SrmCheck
+from metrics.rows import CROSSOVER, PROFILE, Estimate, LookRow, SrmCheck
 
 SRM_UNCHECKED = "The sample ratio has not been checked, so the arms may not be comparable."
 NO_LONGER_OFF = " By the last check no slice triggers any more, but only a restart reopens it."
@@ -97,17 +97,26 @@ def of_restart(restart: Restart) -> str:
     )
 
 
-def of_waiting(evidence: Evidence) -> str:
-    primary = evidence.experiment.primary[0]
+def of_waiting(evidence: Evidence) -> tuple[str, ...]:
+    """How far each primary is from its boundary, and what is still to come."""
+    primary, days = evidence.experiment.primary[0], (evidence.planned_end - evidence.analysis_day).days
     matured = matured_profiles([row for (metric, _), row in evidence.rows.items() if metric == primary])
     exposed = sum(exposed_by_arm(evidence.srm).values())
     progress = ""
     if matured is not None and exposed:
         part = wording.percent(matured / exposed, 0, signed=False)
         progress = f" So far {matured:,} of {exposed:,} exposed profiles ({part}) have matured."
+    looked_at = tuple(of_primary(verdict, evidence) for verdict in evidence.primaries if verdict.look)
+    last = f"on {evidence.planned_end}, in {wording.days(days)}"
+    if looked_at:
+        return (*looked_at, f"The last look is {last}.{progress}")
+    if any(metric in evidence.planned for metric in evidence.experiment.primary):
+        return (
+            f"No profile's window is complete yet for the primary metric; the last look is {last}.{progress}",
+        )
     return (
-        "The primary metric is read once, when every enrolled profile has matured: on "
-        f"{evidence.planned_end}, in {wording.days((evidence.planned_end - evidence.analysis_day).days)}.{progress}"
+        "No maximum of information was registered, so the primary metric is read once, when every enrolled profile "
+        f"has matured: {last}.{progress}",
     )
 
 
@@ -141,7 +150,8 @@ def of_guardrail(verdict: GuardrailVerdict, evidence: Evidence) -> str:
     interval = (
         f"{wording.number(verdict.harm_low, decimals)} to {wording.number(verdict.harm_high, decimals)}"
     )
-    margin, level = wording.number(verdict.margin, decimals), wording.share(1 - evidence.experiment.alpha)
+    margin = wording.number(verdict.margin, decimals)
+    level = f"{wording.share(1 - evidence.experiment.alpha)} repeated"
     if verdict.verdict == "breached":
         harm = wording.number(verdict.harm, decimals)
         return (
@@ -158,10 +168,26 @@ def of_primary(verdict: PrimaryVerdict, evidence: Evidence) -> str:
     name, row = _subject(verdict, evidence), evidence.rows.get((verdict.metric, verdict.arm))
     if row is None or verdict.verdict == "not computable":
         return f"{name} cannot be computed ({_status(verdict, evidence)})."
-    change = _change(row, evidence)
-    if verdict.verdict != "not significant":
-        return f"{name} is significantly {verdict.verdict}: {change}."
-    return f"{name} shows no significant change: {change}{_power(row, evidence)}."
+    change, look = _change(row, evidence), verdict.look
+    if look is None:
+        return f"{name} has not been looked at yet: {change}."
+    at = f"look {look.look}, of {look.analysis_day}"
+    if verdict.verdict in ("better", "worse"):
+        return f"{name} is significantly {verdict.verdict}: {change}; it crossed at {at} ({_distance(look)})."
+    if verdict.verdict == "not significant":
+        return f"{name} shows no significant change by {at} ({_distance(look)}): {change}{_power(row, evidence)}."
+    part = wording.percent(look.information_fraction, 0, signed=False)
+    left = f"{name} has not crossed by {at} ({_distance(look)}): {change}; {part} of the planned information is in"
+    if verdict.verdict == "futile":
+        chance = wording.percent(verdict.conditional_power, 0, signed=False)
+        return f"{left}. Even if the effect sought is real, its chance to cross by the end is {chance}."
+    return f"{left}."
+
+
+def _distance(look: LookRow) -> str:
+    """'z 5.00, boundary 2.41'; no boundary where the look brought nothing new."""
+    boundary = "none" if look.z_boundary is None else f"{look.z_boundary:.2f}"
+    return f"z {wording.number(look.statistic, 2)}, boundary {boundary}"
 
 
 def _power(row: Estimate, evidence: Evidence) -> str:
@@ -179,9 +205,9 @@ def _power(row: Estimate, evidence: Evidence) -> str:
 
 
 def _change(row: Estimate, evidence: Evidence) -> str:
-    level, p = wording.share(1 - evidence.experiment.alpha), wording.p_value(row.p_value)
+    level = wording.share(1 - evidence.experiment.alpha)
     low, high = wording.percent(row.relative_ci_low), wording.percent(row.relative_ci_high)
-    return f"{wording.percent(row.relative_effect)} ({level} interval {low} to {high}, p {p})"
+    return f"{wording.percent(row.relative_effect)} ({level} interval {low} to {high})"
 
 
 def _subject(verdict: GuardrailVerdict | PrimaryVerdict, evidence: Evidence) -> str:

@@ -153,6 +153,32 @@ class QualityResult:
 
 
 @dataclass(frozen=True)
+class LookRow:
+    """A row of `looks`: the k-th scheduled analysis day of a comparison, with all that was spent by then.
+
+    `information` is the inverse variance of the estimate, `information_fraction` its share of the planned maximum. No
+    boundary, and no repeated interval, where the look brought no new information: it spends nothing and cannot cross.
+    """
+
+    experiment_id: str
+    epoch: int
+    metric: str
+    arm: str
+    look: int
+    input_version: str
+    analysis_day: date
+    information: float
+    information_fraction: float
+    alpha_spent: float
+    z_boundary: float | None
+    nominal_p: float | None
+    statistic: float
+    repeated_ci_low: float | None
+    repeated_ci_high: float | None
+    crossed: bool
+
+
+@dataclass(frozen=True)
 class RolloutDecision:
     """A row of `rollout_decisions`; stages are shares of the layer enrolled.
 

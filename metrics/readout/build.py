@@ -54,6 +54,8 @@ def readout_rows(
     enrollment: Iterable[Mapping[str, Any]] = (),
     spillover: Iterable[Mapping[str, Any]] = (),
     balance: Balance | None = None,
+    history: Iterable[Mapping[str, Any]] = (),
+    planned: Mapping[str, float] | None = None,
 ) -> ReadoutRows:
     """Rows as the tables and the truth file give them, typed; only the latest epoch counts."""
     typed = [row_of(Estimate, row) for row in estimates]
@@ -77,6 +79,8 @@ def readout_rows(
         enrollment=tuple(each for each in slices if (each.epoch, each.status) == (epoch, BLOCKED)),
         spillover=tuple(row for row in spilled if row.epoch == epoch),
         balance=balance,
+        history=tuple(row_of(Estimate, row) for row in history),
+        planned=planned or {},
     )
 
 
@@ -93,7 +97,17 @@ def build_readout(
     end = end_of(analysis_day)
     checks = [check for check in rows.srm_checks if check.window_end <= end]
     blocked = [each for each in rows.enrollment if each.since <= end]
-    evidence = gather(experiment, catalogue, analysis_day, rows.estimates, checks, rows.quality, blocked)
+    evidence = gather(
+        experiment,
+        catalogue,
+        analysis_day,
+        rows.estimates,
+        checks,
+        rows.quality,
+        blocked,
+        rows.history,
+        rows.planned,
+    )
     decision = decide(evidence, _stage_in_force(experiment, rows, analysis_day))
     primary = [row for (metric, _), row in evidence.rows.items() if metric == experiment.primary[0]]
     return Readout(
@@ -114,6 +128,7 @@ def build_readout(
         is_final=evidence.is_due,
         is_trusted=evidence.is_trusted,
         decision=decision,
+        looks=tuple(look for looks in evidence.ledger.values() for look in looks),
         n_matured=matured_profiles(primary),
         n_households=max((row.n_households or 0 for row in primary), default=0) or None,
         population=rows.population,

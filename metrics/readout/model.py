@@ -14,6 +14,7 @@ from metrics.readout.reading import Reading
 from metrics.rows import (
     Estimate,
     InteractionRow,
+    LookRow,
     QualityResult,
     RolloutDecision,
     SpilloverRow,
@@ -29,7 +30,8 @@ class ReadoutRows:
 
     `enrollment`: the blocked slices.
     `population` counts the profiles table, `analysed` the rows of profile_windows by arm (crossovers are not in
-    it). None where they are not known. `allocations` are all of the experiment's, ascending.
+    it). None where they are not known. `allocations` are all of the experiment's, ascending. `history`: overall
+    estimates of the epoch's days before. `planned`: maximum information by metric, as registered.
     """
 
     estimates: tuple[Estimate, ...]
@@ -45,6 +47,8 @@ class ReadoutRows:
     enrollment: tuple[EnrollmentSlice, ...] = ()
     spillover: tuple[SpilloverRow, ...] = ()
     balance: Balance | None = None
+    history: tuple[Estimate, ...] = ()
+    planned: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,7 @@ class Readout:
     is_final: bool
     is_trusted: bool
     decision: Decision
+    looks: tuple[LookRow, ...]
     n_matured: int | None
     n_households: int | None
     population: int | None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from metrics import wording
+from metrics.enrollment import start_of
 from metrics.evidence import ALL
 from metrics.incident import Incident
 from metrics.readout import phrases
@@ -13,7 +14,7 @@ from metrics.readout.business import BusinessTerm
 from metrics.readout.model import MetricReading, Readout, SrmLook, SrmSummary
 from metrics.readout.plots import Course, Forest, Interval, course, forest
 from metrics.reasons import STATUS_WORDS, slice_name
-from metrics.rows import Estimate, SrmCheck
+from metrics.rows import Estimate, LookRow, SrmCheck
 
 # An interval much wider than the overall one would squash the others; it is cut there and marked.
 _REACH_IN_OVERALL_WIDTHS = 4
@@ -42,6 +43,15 @@ class IncidentLooks:
     course: Course | None
 
 
+@dataclass(frozen=True)
+class LedgerTable:
+    """The looks at one metric in one arm; `course`: its statistic between its boundaries, from two looks on."""
+
+    title: str
+    looks: tuple[LookRow, ...]
+    course: Course | None
+
+
 def render_page(readout: Readout) -> str:
     """The page; every value is escaped."""
     template, shown = _environment().get_template("readout.html.j2"), _srm_shown(readout.srm)
@@ -53,6 +63,7 @@ def render_page(readout: Readout) -> str:
         business=_business(readout),
         main=_effects("Primary and secondary metrics", main),
         guardrails=_guardrails(readout),
+        ledgers=_ledgers(readout),
         segments=[_effects(name, readings, _reach(readout, name)) for name, readings in _by_metric(readout)],
         truths=[reading for reading in (*readout.metrics, *readout.new_profiles) if reading.truth],
         more_truths=[r for r in readout.segments if r.truth and r not in readout.new_profiles],
@@ -91,6 +102,7 @@ def _environment() -> Environment:
         "some": phrases.some,
         "moment": wording.moment,
         "interval": _interval,
+        "repeated": _repeated,
         "relative": _relative,
         "status": lambda status: STATUS_WORDS.get(status, status),
         "observed_share": _observed_share,
@@ -119,6 +131,26 @@ def _guardrails(readout: Readout) -> MetricTable:
         intervals.append((harm[0] / v.margin, harm[1] / v.margin, harm[2] / v.margin) if known else None)
     plot = forest(intervals, lambda value: f"{value:g}×", marks=(1.0,), reach=_REACH_IN_MARGINS)
     return MetricTable("Guardrails", readout.of_role("guardrail"), plot)
+
+
+def _ledgers(readout: Readout) -> list[LedgerTable]:
+    """Of the primaries, then of the guardrails, each in its arms."""
+    found: dict[str, list[LookRow]] = {}
+    for look in readout.looks:
+        arm = f" – {look.arm}" if readout.has_several_treatments else ""
+        found.setdefault(f"{wording.label(look.metric)}{arm}", []).append(look)
+    return [LedgerTable(title, tuple(looks), _path(looks)) for title, looks in found.items()]
+
+
+def _path(looks: Sequence[LookRow]) -> Course | None:
+    """The statistic first, then its boundaries above and below; those that could cross."""
+    open_ = [(look, look.z_boundary) for look in looks if look.z_boundary is not None]
+    if len(open_) < 2:
+        return None
+    above = [boundary for _, boundary in open_]
+    statistics = [look.statistic for look, _ in open_]
+    days = [start_of(look.analysis_day) for look, _ in open_]
+    return course(days, [statistics, above, [-boundary for boundary in above]])
 
 
 def _by_metric(readout: Readout) -> list[tuple[str, list[MetricReading]]]:
@@ -180,6 +212,14 @@ def _interval(row: Estimate) -> str:
     if row.ci_low is None or row.ci_high is None:
         return wording.MISSING
     return f"{wording.number(row.ci_low, decimals, True)} to {wording.number(row.ci_high, decimals, True)}"
+
+
+def _repeated(look: LookRow) -> str:
+    if look.repeated_ci_low is None or look.repeated_ci_high is None:
+        return wording.MISSING
+    decimals = wording.decimals_for(look.information**-0.5)
+    ends = (look.repeated_ci_low, look.repeated_ci_high)
+    return " to ".join(wording.number(end, decimals, signed=True) for end in ends)
 
 
 def _relative(row: Estimate) -> str:

@@ -5,7 +5,8 @@ from typing import Literal
 
 from metrics import reasons, wording
 from metrics.decision import Decision
-from metrics.evidence import Evidence, primary_alpha
+from metrics.evidence import Evidence
+from metrics.looks import level_of
 from metrics.rows import Estimate
 
 Kind = Literal[
@@ -36,9 +37,24 @@ def read_metric(row: Estimate, evidence: Evidence, decision: Decision) -> Readin
     if row.status == "ok" and evidence.is_trusted and row.role == "guardrail":
         verdict = next(v for v in decision.guardrails if (v.metric, v.arm) == (row.metric, row.arm))
         return Reading(verdict.verdict, reasons.of_guardrail(verdict, evidence))
-    if row.status == "ok" and evidence.is_trusted and row.role == "primary" and not evidence.is_due:
-        return Reading("too early", f"Read once, on {evidence.planned_end}; until then this may still turn.")
+    if row.status == "ok" and evidence.is_trusted and row.role == "primary":
+        return _read_primary(row, evidence, decision)
     return read_segment(row, evidence)
+
+
+def _read_primary(row: Estimate, evidence: Evidence, decision: Decision) -> Reading:
+    """By its boundary, not by this day's p-value."""
+    verdict = next(v for v in decision.primaries if (v.metric, v.arm) == (row.metric, row.arm))
+    look = verdict.look
+    if look and (verdict.verdict == "better" or verdict.verdict == "worse"):
+        return Reading(verdict.verdict, f"Crossed its boundary at look {look.look}, of {look.analysis_day}.")
+    if verdict.verdict == "open":
+        return Reading(
+            "too early", f"The last look is on {evidence.planned_end}; until then this may still turn."
+        )
+    if row.ci_low is None or row.ci_high is None:
+        return read_segment(row, evidence)
+    return _read_silence(row, row.ci_low, row.ci_high, evidence)
 
 
 def read_segment(row: Estimate, evidence: Evidence) -> Reading:
@@ -79,11 +95,7 @@ def _read_silence(row: Estimate, low: float, high: float, evidence: Evidence) ->
 
 def _is_significant(row: Estimate, evidence: Evidence) -> bool:
     p = row.p_value if row.adjusted_p_value is None else row.adjusted_p_value
-    alpha = (
-        primary_alpha(evidence.experiment, row)
-        if row.role == "primary"
-        else row.alpha or evidence.experiment.alpha
-    )
+    alpha = row.alpha or level_of(evidence.experiment, row.metric)
     return p is not None and p < alpha
 
 

@@ -43,6 +43,10 @@ def write_estimates(data_dir: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     _write(data_dir, "estimates", pa.Table.from_pylist(rows), ["experiment_id", "analysis_day"])
 
 
+def write_rows(data_dir: Path, name: str, rows: Sequence[Mapping[str, Any]], partition_by: list[str]) -> None:
+    _write(data_dir, name, pa.Table.from_pylist([*map(dict, rows)]), partition_by)
+
+
 def write_srm(
     data_dir: Path, rows: Sequence[Mapping[str, Any]], blocked: Sequence[EnrollmentSlice] = ()
 ) -> None:

@@ -1,5 +1,6 @@
 """Decisions and what is allocated: opened by hand, grown and closed by the gate, never opened by it."""
 
+import json
 import shutil
 from dataclasses import replace
 from datetime import date, timedelta
@@ -18,11 +19,12 @@ from jobs.tables import Tables
 from metrics.configuration.project import load_project
 from metrics.enrollment import start_of as at
 from tests.jobs.conftest import CONF
-from tests.jobs.result_tables import write_estimates, write_srm
+from tests.jobs.result_tables import write_estimates, write_rows, write_srm
 from tests.result_rows import crash_rate, srm_check, usual_estimates
 
 ID = "homepage_ranking"
 START = date(2026, 3, 2)
+METRICS = ("play_starts_7d", "crash_rate")
 BREACH = crash_rate(effect=0.01, half_width=0.001)
 
 
@@ -48,7 +50,7 @@ def shares(tables: Tables) -> dict[date, float]:
 @pytest.fixture
 def tables(spark: SparkSession, empty_tables: Path, tmp_path: Path) -> Tables:
     """What a decision writes is Spark's; what it reads, delta-rs writes in a tenth of the time."""
-    for name in ("allocations", "enrollment_status", "rollout_decisions"):
+    for name in ("allocations", "enrollment_status", "looks", "rollout_decisions"):
         shutil.copytree(empty_tables / "tables" / name, tmp_path / "tables" / name)
     return Tables(spark, load_project(CONF, tmp_path))
 
@@ -58,6 +60,54 @@ def opened(tables: Tables) -> Tables:
     (experiment,) = tables.project.experiments
     keep_allocation(tables, experiment, 0.01, at(START))
     return tables
+
+
+def looked(tables: Tables) -> dict[tuple[str, int], int]:
+    """How many versions the looks at the primary and at crashes have."""
+    made = tables.read("looks").groupBy("metric", "look").count().collect()
+    return {(row["metric"], row["look"]): row["count"] for row in made if row["metric"] in METRICS}
+
+
+def on_day(day: date, version: str = "v1", **changed: Any) -> list[dict[str, Any]]:
+    identity = {"experiment_id": ID, "analysis_day": day, "input_version": version}
+    return [{**row, **identity, **changed} for row in usual_estimates()]
+
+
+def test_a_look_is_kept_once_and_late_data_add_a_version_of_it_and_of_those_after_it(tables: Tables) -> None:
+    days = [START, START + timedelta(1), START + timedelta(2)]
+    rows = {day: on_day(day, std_error=0.4 - 0.1 * k) for k, day in enumerate(days)}
+
+    def decide_all(from_day: date = START) -> None:
+        write_estimates(tables.project.data_dir, [row for of_day in rows.values() for row in of_day])
+        for day in days:
+            if day >= from_day:
+                (experiment,) = running(tables, day)
+                decide_experiment(tables, experiment, day)
+
+    write_srm(tables.project.data_dir, [srm_check(window_end=at(START), experiment_id=ID)])
+    decide_all()
+    once = {("crash_rate", look): 1 for look in (1, 2, 3)}
+    assert looked(tables) == once  # the primary has no registered maximum, and waits for the planned end
+    decide_all()
+    assert looked(tables) == once
+    rows[days[1]] = on_day(days[1], "late", std_error=0.29)
+    decide_all(days[1])
+    assert looked(tables) == once | {("crash_rate", 2): 2, ("crash_rate", 3): 2}
+    last = tables.read("looks").where("metric = 'crash_rate' and look = 3").collect()
+    assert len({row["input_version"] for row in last}) == 2
+    assert {round(row["alpha_spent"], 12) for row in last} == {round(last[0]["alpha_spent"], 12)}
+
+
+def test_a_registered_primary_is_looked_at_every_day(tables: Tables) -> None:
+    registered = {"experiment_id": ID, "metric": "play_starts_7d", "stratum": "all", "max_information": 400.0}
+    write_rows(tables.project.data_dir, "power", [registered], ["experiment_id"])
+    day = START + timedelta(7)
+    assert decide(tables, day) == "hold"  # some guardrails have no estimates here
+    (look,) = tables.read("looks").where("metric = 'play_starts_7d'").collect()
+    assert (look["look"], look["information_fraction"], look["crossed"]) == (8, pytest.approx(0.25), True)
+    (made,) = tables.read("rollout_decisions").collect()
+    (primary,) = json.loads(made["inputs"])["primaries"]
+    assert (primary["verdict"], primary["look"]["z_boundary"]) == ("better", look["z_boundary"])
 
 
 def test_what_nobody_opened_stays_closed(tables: Tables) -> None:

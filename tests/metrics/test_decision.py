@@ -1,5 +1,6 @@
 """Every branch of the gate, from rows as the tables hold them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,12 +14,15 @@ from metrics.evidence import gather
 from metrics.rows import Estimate, QualityResult, SrmCheck, row_of
 from tests.result_rows import DAY, EXPERIMENT, configuration, crash_rate, empty, estimate, quality, srm_check
 
+START = date(2026, 3, 2)
 TWO_TREATMENTS = EXPERIMENT.replace("{control: 0.5, treatment: 0.5}", "{control: 0.5, a: 0.25, b: 0.25}")
-NULL: dict[str, Any] = {"effect": 0.02, "p_value": 0.8, "relative_effect": 0.002}
+NULL: dict[str, Any] = {"effect": 0.02, "relative_effect": 0.002}
+# As much information as a standard error of 0.05 brings.
+PLANNED = {"play_starts_7d": 400.0}
 
 
 class Gate:
-    """decide() on table rows, with one SRM check that is fine unless others are given."""
+    """decide() on table rows of the day, with one SRM check that is fine unless others are given."""
 
     def __init__(self, folder: Path, text: str = EXPERIMENT) -> None:
         self.experiment, self.catalogue = configuration(folder, text)
@@ -31,17 +35,26 @@ class Gate:
         day: date = DAY,
         stage: Stage | None = None,
         enrollment: Sequence[EnrollmentSlice] = (),
+        history: Sequence[Mapping[str, Any]] = (),
+        planned: Mapping[str, float] | None = None,
     ) -> Decision:
         evidence = gather(
             self.experiment,
             self.catalogue,
             day,
-            [row_of(Estimate, row) for row in estimates],
+            [row_of(Estimate, {**row, "analysis_day": day}) for row in estimates],
             [row_of(SrmCheck, row) for row in ([srm_check()] if checks is None else checks)],
             [row_of(QualityResult, row) for row in audits],
             enrollment,
+            [row_of(Estimate, row) for row in history],
+            planned,
         )
         return decide(evidence, stage)
+
+
+# A guardrail that was looked at with all the information of its plan: the boundary stays at its 1.96.
+ALL_SPENT = crash_rate(0.0, 0.0002, analysis_day=DAY - timedelta(days=1))
+BOUNDARY = 1.9604
 
 
 @pytest.fixture
@@ -53,20 +66,21 @@ def test_ships_at_the_planned_end_when_the_primary_won_and_guardrails_passed(gat
     decision = gate([estimate(), crash_rate()])
     assert (decision.action, decision.arm) == ("ship", "treatment")
     assert decision.reasons == (
-        "Play starts (7 days) is significantly better: +5.0% (95% interval +3.0% to +7.0%, p <0.001).",
+        "Play starts (7 days) is significantly better: +5.0% (95% interval +3.0% to +7.0%); it crossed at look 20, "
+        "of 2026-03-21 (z 5.00, boundary 1.96).",
         "Harm beyond the margin is ruled out for every guardrail.",
     )
     assert decision.stage_from == decision.stage_to == 0.5
 
 
-def test_holds_before_the_planned_end_however_strong_the_primary_is(gate: Gate) -> None:
+def test_without_a_registered_maximum_the_primary_waits_for_the_planned_end(gate: Gate) -> None:
     decision = gate([estimate(), crash_rate()], day=DAY - timedelta(days=1))
     assert decision.action == "hold"
     assert decision.planned_end == DAY
-    assert decision.primaries[0].verdict == "not due"
+    assert decision.primaries[0].verdict == "open"
     assert decision.reasons[0] == (
-        "The primary metric is read once, when every enrolled profile has matured: on 2026-03-21, in 1 day. "
-        "So far 18,010 of 20,000 exposed profiles (90%) have matured."
+        "No maximum of information was registered, so the primary metric is read once, when every enrolled profile has "
+        "matured: on 2026-03-21, in 1 day. So far 18,010 of 20,000 exposed profiles (90%) have matured."
     )
 
 
@@ -74,7 +88,8 @@ def test_a_breached_guardrail_rolls_back_on_any_day(gate: Gate) -> None:
     decision = gate([estimate(), crash_rate(0.0006)], day=DAY - timedelta(days=10))
     assert (decision.action, decision.stage_to) == ("rollback", 0.0)
     assert decision.reasons == (
-        "Crash rate is worse by 0.00060 (95% interval 0.00040 to 0.00080), which reaches the margin of 0.00050.",
+        "Crash rate is worse by 0.00060 (95% repeated interval 0.00040 to 0.00080), which "
+        "reaches the margin of 0.00050.",
     )
 
 
@@ -85,33 +100,29 @@ def test_a_breached_guardrail_rolls_back_on_any_day(gate: Gate) -> None:
         (0.0004, 0.0003, "undecided"),  # harm for sure, but less than the margin so far
         (0.0006, 0.0007, "undecided"),  # at the margin, but not for sure harm
         (0.0002, 0.0002, "passed"),  # U < m
-        (0.0002, 0.0003, "undecided"),  # U = m
+        (0.0002, 0.00030001, "undecided"),  # U = m
         (-0.002, 0.0001, "passed"),
     ],
 )
 def test_guardrail_verdicts(gate: Gate, effect: float, half_width: float, verdict: str) -> None:
-    row = crash_rate(effect, ci_low=round(effect - half_width, 9), ci_high=round(effect + half_width, 9))
-    assert gate([estimate(), row]).guardrails[0].verdict == verdict
+    row = crash_rate(effect, std_error=half_width / BOUNDARY * (1 - 1e-9))
+    assert gate([estimate(), row], history=[ALL_SPENT]).guardrails[0].verdict == verdict
 
 
 def test_harm_of_a_metric_where_higher_is_better_is_its_fall(tmp_path: Path) -> None:
     gate = Gate(tmp_path, EXPERIMENT.replace("{crash_rate: {margin: 0.0005}}", "{active_7d: {margin: 0.01}}"))
-    fall = crash_rate(-0.02, metric="active_7d", estimator="cuped", ci_low=-0.03, ci_high=-0.01)
+    fall = crash_rate(-0.02, metric="active_7d", estimator="cuped", std_error=0.001)
     verdict = gate([estimate(), fall]).guardrails[0]
-    assert (verdict.verdict, verdict.harm, verdict.harm_low, verdict.harm_high) == (
-        "breached",
-        0.02,
-        0.01,
-        0.03,
-    )
+    assert (verdict.verdict, verdict.harm) == ("breached", 0.02)
+    assert (verdict.harm_low, verdict.harm_high) == pytest.approx((0.02 - 0.00196, 0.02 + 0.00196), abs=1e-5)
 
 
 def test_holds_when_the_primary_won_but_a_guardrail_is_open(gate: Gate) -> None:
-    decision = gate([estimate(), crash_rate(0.0003, 0.0004)])
+    decision = gate([estimate(), crash_rate(0.0004)])
     assert decision.action == "hold"
     assert decision.reasons[1] == (
         "Crash rate is undecided: harm beyond the margin of 0.00050 is not ruled out "
-        "(95% interval −0.00010 to 0.00070)."
+        "(95% repeated interval 0.00020 to 0.00060)."
     )
 
 
@@ -147,9 +158,65 @@ def test_holds_when_the_primary_cannot_be_computed(gate: Gate) -> None:
     assert decision.reasons == ("Play starts (7 days) cannot be computed (all values are equal).",)
 
 
-def test_significance_is_at_the_level_of_the_row(gate: Gate) -> None:
-    assert gate([estimate(p_value=0.03, alpha=0.025), crash_rate()]).action == "stop"
-    assert gate([estimate(p_value=0.02, alpha=0.025), crash_rate()]).action == "ship"
+def test_the_level_is_split_over_the_arms_and_few_households_need_more(tmp_path: Path) -> None:
+    gate = Gate(tmp_path, TWO_TREATMENTS)
+    strong = {"effect": 0.23, "relative_effect": 0.023}  # p 0.021, below 0.025
+    assert gate(arms(strong, NULL)).action == "ship"
+    assert gate(arms({"effect": 0.22}, NULL)).action == "stop"
+    assert gate(arms({**strong, "df": 20.0}, NULL)).action == "stop"
+
+
+def days_before(count: int, **changed: Any) -> dict[str, Any]:
+    return estimate(analysis_day=DAY - timedelta(days=count), **changed)
+
+
+def test_a_crossing_ships_before_the_end_and_stays_crossed(gate: Gate) -> None:
+    day = DAY - timedelta(days=5)
+    safe = [estimate(std_error=0.1), crash_rate()]
+    decision = gate(safe, day=day, planned=PLANNED)
+    assert (decision.action, decision.primaries[0].verdict) == ("ship", "better")
+    weaker = gate([estimate(**NULL), crash_rate()], history=[days_before(1)], planned=PLANNED)
+    assert weaker.action == "ship"
+    assert "crossed at look 19, of 2026-03-20" in weaker.reasons[0]
+    against = gate(safe, history=[days_before(1, effect=-0.5)], planned=PLANNED, stage=Stage(0.05))
+    assert (against.action, against.stage_to) == ("rollback", 0.0)
+
+
+def test_what_would_do_at_one_look_does_not_at_many(gate: Gate) -> None:
+    """z of 2.1 at half of the information: above 1.96, below the boundary."""
+    day = DAY - timedelta(days=5)
+    decision = gate([estimate(effect=0.1485, std_error=0.0707), crash_rate()], day=day, planned=PLANNED)
+    assert decision.action == "hold"
+    verdict = decision.primaries[0]
+    assert verdict.verdict == "open" and verdict.look is not None
+    assert verdict.look.alpha_spent == pytest.approx(0.05 * math.log(1 + (math.e - 1) * 0.5), rel=1e-3)
+    assert verdict.look.z_boundary == pytest.approx(2.157, abs=0.01)
+
+
+def test_an_early_crossing_skips_to_the_last_stage_after_the_minimum_days(gate: Gate) -> None:
+    rows, day = [estimate(), crash_rate()], DAY - timedelta(days=8)
+    young = gate(rows, day=day, stage=Stage(0.05, day), planned=PLANNED)
+    grown = gate(rows, day=day, stage=Stage(0.05, day - timedelta(days=1)), planned=PLANNED)
+    assert young.action == "hold"
+    assert (grown.action, grown.stage_to) == ("advance", 0.5)
+    assert "significantly better" in grown.reasons[0]
+
+
+def test_stops_for_futility_at_the_last_stage_alone(gate: Gate) -> None:
+    rows, day = [estimate(**NULL, std_error=0.055), crash_rate()], DAY - timedelta(days=3)
+    last = gate(rows, day=day, planned=PLANNED)
+    assert (last.action, last.primaries[0].verdict) == ("stop", "futile")
+    assert "its chance to cross by the end is" in last.reasons[0]
+    assert gate(rows, day=day, stage=Stage(0.2, START), planned=PLANNED).action == "advance"
+    early = gate([estimate(**NULL, std_error=0.2), crash_rate()], day=day, planned=PLANNED)
+    assert (early.action, early.primaries[0].verdict) == ("hold", "open")
+
+
+def test_the_last_look_spends_what_is_left(gate: Gate) -> None:
+    decision = gate([estimate(effect=0.203), crash_rate()], planned=PLANNED)
+    assert decision.action == "ship"
+    look = decision.primaries[0].look
+    assert look is not None and look.alpha_spent == 0.05 and look.information_fraction == pytest.approx(0.25)
 
 
 def test_only_the_decision_estimator_decides(gate: Gate) -> None:
@@ -221,7 +288,7 @@ def test_a_failed_warning_and_an_old_windows_audit_do_not_hold(gate: Gate) -> No
 
 def test_earlier_stages_advance_after_the_minimum_days_unless_breached(gate: Gate) -> None:
     since = DAY - timedelta(days=1)
-    rows = [estimate(), crash_rate(0.0003, 0.0004)]
+    rows = [estimate(**NULL), crash_rate(0.0003, 0.0004)]
     young = gate(rows, stage=Stage(0.05, DAY))
     assert young.action == "hold"
     assert young.reasons == ("The stage of 5% runs for at least 2 days, to 2026-03-22.",)

@@ -45,6 +45,7 @@ def test_decision_first_then_the_sections_in_order(tmp_path: Path) -> None:
         "In business terms",
         "What changed",
         "Guardrails",
+        "Looks so far",
         "Who it changed it for",
         "Injected truth",
         "Are the arms comparable?",
