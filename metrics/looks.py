@@ -149,9 +149,10 @@ def _looks(
         return ()
     fractions = tuple(_information(row) / most for _, row in rows)
     looks = _boundaries(fractions, comparison.alpha, experiment.spending, is_final)
-    version, found = f"{comparison.alpha!r} {experiment.spending} {comparison.most!r}", []
+    known, found = f"{comparison.alpha!r} {experiment.spending} {comparison.most!r}", []
     for (day, row), look in zip(rows, looks, strict=True):
-        version = _fingerprint(version, day, row)
+        known = _fingerprint(known, day, row)
+        version = f"{row.input_version}-{known[:8]}"
         found.append(_row(row, look, day, (day - experiment.opens).days + 1, version))
     return tuple(found)
 
@@ -170,7 +171,7 @@ def _information(row: Estimate) -> float:
 def _fingerprint(before: str, day: date, row: Estimate) -> str:
     """Of what a look rests on: the data and the definition of its own estimate, and the looks before it."""
     told = f"{before} {day} {row.input_version} {row.metric_version}"
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _row(row: Estimate, look: Look, day: date, number: int, version: str) -> LookRow:

@@ -38,8 +38,10 @@ def difference(
         should, is_there = rows_of(expected, name, without), rows_of(found, name, without)
         if missing := (should - is_there).total():
             lost[name] = missing
-        if (more := (is_there - should).total()) and name not in _GROWING:
-            doubled[name] = more
+        # Versions that were superseded may stay, each of them once.
+        more = is_there - Counter(dict.fromkeys(is_there, 1)) if name in _GROWING else is_there - should
+        if more:
+            doubled[name] = more.total()
     return Difference(lost, doubled)
 
 

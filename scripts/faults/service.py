@@ -1,8 +1,9 @@
 """A small service with an experiment of a few days, loaded once in order: what every fault is compared with."""
 
+import logging
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -49,13 +50,14 @@ JOBS = {"run_day": run_day, "run_experiments": run_experiments, **STEPS}
 @dataclass(frozen=True)
 class Service:
     """Data folders under `folder`: `landed`, with landing files alone; `before`, without the last day in its tables;
-    `rolled_up`, with that day but for its experiments; `loaded`, with all.
+    `rolled_up`, with that day but for its experiments; `loaded`, with all. `lines`: how many a job logs on that day.
     """
 
     spark: SparkSession
     folder: Path
     conf_dir: Path
     days: Days
+    lines: dict[str, int] = field(default_factory=dict)
 
     @property
     def last(self) -> Days:
@@ -102,10 +104,31 @@ def make_service(
     for day in service.days.all[:-1]:
         load(tables, Days(day, day))
     service.copy("loaded", "before")
-    run_day(tables, service.last)
+    service.lines["run_day"] = lines_logged(run_day, tables, service.last)
     service.copy("loaded", "rolled_up")
-    run_experiments(tables, service.last)
+    service.lines["run_experiments"] = lines_logged(run_experiments, tables, service.last)
     return service
+
+
+class _Counter(logging.Handler):
+    """Counts what it is given."""
+
+    records = 0
+
+    def emit(self, _: logging.LogRecord) -> None:
+        self.records += 1
+
+
+def lines_logged(job: Callable[[Tables, Days], object], tables: Tables, days: Days) -> int:
+    """Run the job; how many lines it logs."""
+    logger, counter = logging.getLogger("watchlift"), _Counter()
+    level = logger.level
+    logger.addHandler(counter)
+    logger.setLevel(logging.INFO)
+    job(tables, days)
+    logger.setLevel(level)
+    logger.removeHandler(counter)
+    return max(counter.records, 1)
 
 
 def load(tables: Tables, days: Days) -> None:

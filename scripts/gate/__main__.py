@@ -39,9 +39,10 @@ times as much comes in for the primary, and three times as much for guardrails. 
 What to expect. Without an effect a primary crosses by chance in {half:.1%} of experiments to its good side, which ships
 once the guardrails have passed, and in as many to its bad side, which rolls back. A guardrail's interval lies above 0
 by chance in at most {half:.1%}, and then harm must reach the margin, too. So at most {half:.1%} may ship, and
-{bound:.1%} be rolled back. Harm of twice the margin is to be found at least as often as the design says, {power:.0%}; harm of just
-the margin looks like less in half of all looks. An effect ships where the primary crosses and no guardrail is left
-undecided; futility takes a little of its power, and ends most of what goes the other way before that is certain.
+{bound:.1%} be rolled back. Harm of twice the margin is to be found at least as often as the design says, {power:.0%};
+harm of just the margin looks like less in half of all looks. An effect ships where the primary crosses and no
+guardrail is left undecided; futility takes a little of its power, and ends most of what goes the other way before
+that is certain.
 """
 
 
