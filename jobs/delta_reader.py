@@ -114,13 +114,18 @@ def read_rows(location: TableLocation, name: str, where: pc.Expression) -> list[
     return rows
 
 
-def latest_day(location: TableLocation, name: str) -> date | None:
-    """The last `day` that a table partitioned by it has; None where it has none. From its log, no row is read."""
+def days_of(location: TableLocation, name: str) -> list[date]:
+    """The days that a table partitioned by `day` has, ascending. From its log, no row is read."""
     table = _open(location, name)
     if table is None:
-        return None
-    last: date | None = pc.max(pa.table(table.get_add_actions(flatten=True))["partition.day"]).as_py()
-    return last
+        return []
+    days: list[date] = pc.unique(pa.table(table.get_add_actions(flatten=True))["partition.day"]).to_pylist()
+    return sorted(days)
+
+
+def latest_day(location: TableLocation, name: str) -> date | None:
+    """The last of `days_of`; None where there is none."""
+    return max(days_of(location, name), default=None)
 
 
 def count_rows(location: TableLocation, name: str) -> int | None:

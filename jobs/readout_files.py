@@ -24,6 +24,10 @@ def readout_files(data_dir: Path, experiment_id: str, day: object) -> ReadoutFil
     return ReadoutFiles(*(stem.with_name(stem.name + end) for end in (".html", ".txt", ".json")))
 
 
+def registration_file(data_dir: Path, experiment_id: str) -> Path:
+    return data_dir / "readouts" / experiment_id / "preregistration.html"
+
+
 def write_readout(readout: Readout, data_dir: Path) -> ReadoutFiles:
     files = readout_files(data_dir, readout.experiment_id, readout.analysis_day)
     contents = {
@@ -32,11 +36,11 @@ def write_readout(readout: Readout, data_dir: Path) -> ReadoutFiles:
         files.json: render_json(readout),
     }
     for path, content in contents.items():
-        _replace(path, content)
+        replace_file(path, content)
     return files
 
 
-def _replace(path: Path, content: str) -> None:
+def replace_file(path: Path, content: str) -> None:
     """A reader sees the old file or the new one, never half of one."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -72,7 +72,9 @@ def level_of(experiment: Experiment, metric: str) -> float:
 
 
 def looks_planned(experiment: Experiment, metric: Metric, catalogue: Catalogue) -> int:
-    """Analysis days from the first on which a profile has matured to the planned end."""
+    """Analysis days from the first on which a profile has matured to the planned end; a secondary has no ledger."""
+    if metric.name in experiment.secondary:
+        return 1
     first = experiment.opens + timedelta(days=(metric.window or 1) - 1)
     return (experiment.planned_end(catalogue) - first).days + 1
 

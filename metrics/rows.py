@@ -153,6 +153,29 @@ class QualityResult:
 
 
 @dataclass(frozen=True)
+class PowerRow:
+    """A row of `power`: what a metric is like in a stratum before the start, and what the design can find there.
+
+    `stratum`: 'all', values of the declared strata such as 'eu|web', or 'tenure_band:new'. `n_per_arm`: profiles of the
+    control for the effect sought (design.mde_relative, or a guardrail's margin); `mde_relative`: what the planned
+    enrolment finds; `max_information` for the effect sought. Null where nothing can be said, `assumptions` says why.
+    """
+
+    experiment_id: str
+    metric: str
+    stratum: str
+    max_information: float | None = None
+    baseline_mean: float | None = None
+    baseline_sd: float | None = None
+    icc: float | None = None
+    rho: float | None = None
+    n_per_arm: float | None = None
+    mde_relative: float | None = None
+    days_needed: float | None = None
+    assumptions: str | None = None
+
+
+@dataclass(frozen=True)
 class LookRow:
     """A row of `looks`: the k-th scheduled analysis day of a comparison, with all that was spent by then.
 

@@ -54,7 +54,7 @@ class LedgerTable:
 
 def render_page(readout: Readout) -> str:
     """The page; every value is escaped."""
-    template, shown = _environment().get_template("readout.html.j2"), _srm_shown(readout.srm)
+    template, shown = environment().get_template("readout.html.j2"), _srm_shown(readout.srm)
     main = [reading for reading in readout.metrics if reading.estimate.role != "guardrail"]
     return template.render(
         readout=readout,
@@ -79,7 +79,8 @@ def render_page(readout: Readout) -> str:
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Of every page: the filters that word its values."""
     environment = Environment(
         loader=PackageLoader("metrics.readout", "templates"),
         autoescape=True,

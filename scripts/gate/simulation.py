@@ -13,6 +13,7 @@ from metrics.decision import Action, Stage, decide
 from metrics.enrollment import end_of
 from metrics.evidence import decision_estimator, gather
 from metrics.looks import planned_information
+from metrics.planning import enrolled_share
 from metrics.rows import PROFILE, Estimate, SrmCheck
 from metrics.statistics.layout import ALL
 
@@ -59,7 +60,7 @@ class Course:
             for name, margin in experiment.guardrails.items()
         }
         self.most = {**self.planned, **margins}
-        self.whole = self._whole_enrolment()
+        self.whole = enrolled_share(experiment)
 
     def run(self, rng: np.random.Generator) -> End:
         experiment = self.experiment
@@ -89,14 +90,6 @@ class Course:
                 stage = Stage(decision.stage_to, day + timedelta(days=1))
             history += rows
         return End("hold", days, stage.share)
-
-    def _whole_enrolment(self) -> float:
-        """Sum of the daily shares, where each stage lasts as long as it must."""
-        experiment, left, total = self.experiment, self.experiment.enrollment_days, 0.0
-        for share in experiment.stages[:-1]:
-            days = min(left, experiment.min_days)
-            total, left = total + days * share, left - days
-        return total + left * experiment.stages[-1]
 
     def _information(self, name: str, enrolled: Mapping[date, float], day: date) -> float:
         matured = day - timedelta(days=(self.catalogue.metrics[name].window or 1) - 1)

@@ -1,0 +1,78 @@
+"""Registers an experiment before it starts: table `power`, from the history up to then."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date, timedelta
+
+import pyarrow.compute as pc
+
+from jobs.delta_reader import days_of, read_rows
+from jobs.tables import Tables
+from metrics.configuration.experiment import Experiment
+from metrics.configuration.project import Project
+from metrics.errors import InputError
+from metrics.planning import analyse_history, history_of, power_rows
+from metrics.rows import PowerRow, row_of
+from metrics.statistics.layout import ALL
+
+log = logging.getLogger("watchlift.registration")
+_TABLE = "power"
+
+
+def registered(project: Project, experiment: Experiment) -> tuple[PowerRow, ...]:
+    """What was registered for the experiment's file as it is, without Spark; nothing where it was not yet.
+
+    Raises InputError where the experiment has begun and was registered by another file.
+    """
+    found = read_rows(project.tables, _TABLE, pc.field("experiment_id") == experiment.id)
+    rows = [row_of(PowerRow, row) for row in found]
+    if not rows:
+        return ()
+    was = json.loads(rows[0].assumptions or "{}").get("spec_hash")
+    if was == experiment.spec_hash:
+        order = {name: number for number, name in enumerate(experiment.metric_names)}
+        return tuple(sorted(rows, key=lambda row: (order[row.metric], row.stratum != ALL, row.stratum)))
+    if any(day >= experiment.start for day in days_of(project.tables, "profile_days")):
+        raise InputError(
+            f"experiment '{experiment.id}' began on {experiment.start} and was registered by another file ({was}, now "
+            f"{experiment.spec_hash}); restore that file: what is planned does not change under way"
+        )
+    return ()
+
+
+def register(tables: Tables, experiment: Experiment) -> tuple[PowerRow, ...]:
+    """Replace the experiment's rows of `power` by those from the days before its start, the last unbroken run of them.
+
+    Raises InputError where they are too few.
+    """
+    first, last = history_span(days_of(tables.project.tables, "profile_days"), experiment)
+    catalogue = tables.project.catalogue
+    history = history_of(experiment, catalogue, first, last)
+    log.info("%s: as if exposed from %s to %s", experiment.id, history.start, history.last_enrollment_day)
+    analysis = analyse_history(history, catalogue, tables.read("profile_days"), tables.read("profiles"), last)
+    rows = power_rows(experiment, history, catalogue, analysis)
+    if not any(row.max_information for row in rows):
+        raise InputError(
+            f"nothing can be said of experiment '{experiment.id}' from {first} to {last}; load more of the history"
+        )
+    frame = tables.frame(_TABLE, [asdict(row) for row in rows])
+    tables.replace(_TABLE, frame, {"experiment_id": [experiment.id]})
+    return rows
+
+
+def history_span(days: Sequence[date], experiment: Experiment) -> tuple[date, date]:
+    """The first and the last of the days before the start that follow each other up to the last of them."""
+    before = sorted(day for day in days if day < experiment.start)
+    if not before:
+        raise InputError(
+            f"profile_days has no day before experiment '{experiment.id}' starts on {experiment.start}; "
+            "load earlier days by run_day first"
+        )
+    first = last = before[-1]
+    for day in reversed(before[:-1]):
+        if day != first - timedelta(days=1):
+            break
+        first = day
+    return first, last

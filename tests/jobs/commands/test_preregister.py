@@ -1,0 +1,72 @@
+"""`watchlift preregister` where the experiment was registered before: its answer, its page, its refusals."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metrics.configuration.project import load_project
+from metrics.rows import PowerRow
+from tests.jobs.result_tables import write_configuration, write_rows
+from tests.result_rows import EXPERIMENT
+
+
+def power_row(
+    spec_hash: str, metric: str = "play_starts_7d", stratum: str = "all", **numbers: float
+) -> dict[str, Any]:
+    known = {"baseline_mean": 10.0, "baseline_sd": 12.5, "icc": 0.11, "rho": 0.6, "n_per_arm": 190_000.4}
+    told = json.dumps(
+        {
+            "status": "ok",
+            "spec_hash": spec_hash,
+            "exposed_from": "2026-02-23",
+            "enrollment_days": 1,
+            "covariate_days": 7,
+        }
+    )
+    known |= {"mde_relative": 0.023, "days_needed": 44.0, "max_information": 985.0}
+    return asdict(PowerRow("homepage", metric, stratum, assumptions=told, **{**known, **numbers}))
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> str:
+    conf, data = (
+        write_configuration(tmp_path / "conf", EXPERIMENT.replace("A re-ranked", "A <re-ranked>")),
+        tmp_path / "data",
+    )
+    of_file = load_project(conf, data).experiments[0].spec_hash
+    rows = [
+        power_row(of_file),
+        power_row(of_file, stratum="eu|web"),
+        power_row(of_file, "crash_rate", baseline_mean=0.01, mde_relative=0.03),
+    ]
+    write_rows(data, "power", rows, ["experiment_id"])
+    return f"--conf-dir {conf} --data-dir {data}"
+
+
+def test_it_tells_what_can_be_found_and_warns(
+    folders: str, text_of: Callable[[str], str], ask: Callable[[str], Any], tmp_path: Path
+) -> None:
+    text = text_of(f"preregister homepage {folders}")
+    lines = text.splitlines()
+    assert lines[0].startswith("homepage: registered, experiment file ")
+    assert any(
+        line.split() == ["play_starts_7d", "10", "12.5", "0.11", "0.6", "190,000", "44", "2.30%"]
+        for line in lines
+    )
+    assert any(line.startswith("eu|web ") for line in lines)
+    assert "the planned enrolment finds 2.30%, the design seeks 1.00%; that takes 44 days" in text
+    answer = ask(f"preregister homepage {folders}")
+    assert [row["metric"] for row in answer["power"]] == ["play_starts_7d", "play_starts_7d", "crash_rate"]
+    assert len(answer["warnings"]) == 1  # a margin of 0.0005 is 5% of the crash rate
+    page = (tmp_path / "data" / "readouts" / "homepage" / "preregistration.html").read_text()
+    assert "A &lt;re-ranked&gt; homepage" in page
+    assert "190,000" in page and "eu|web" in page and "Shipped: at the last stage" in page
+    assert "None" not in page and "nan" not in page
+
+
+def test_an_unknown_experiment_is_refused_in_a_line(folders: str, refusal: Callable[[str], str]) -> None:
+    assert refusal(f"preregister nothing {folders}").startswith("error: experiment 'nothing' is not in ")
