@@ -54,7 +54,7 @@ def readout_rows_of(project: Project, experiment: Experiment, day: date) -> Read
         allocations=allocations_of(project, experiment.id),
         enrollment=read_rows(at, "enrollment_status", key),
         spillover=read_rows(at, "spillover", of_day),
-        balance=_balance_of(project, experiment, of_epoch),
+        balance=_balance_of(project, experiment, day),
         history=read_rows(at, "estimates", key & before & (pc.field("segment") == ALL)),
         planned=planned_of(project, experiment.id),
     )
@@ -67,12 +67,22 @@ def planned_of(project: Project, experiment_id: str) -> dict[str, float]:
     return {row["metric"]: row["max_information"] for row in rows if row["max_information"] is not None}
 
 
-def _balance_of(project: Project, experiment: Experiment, where: pc.Expression) -> Balance | None:
-    rows = read_rows(project.tables, "moments", where & pc.field("segment").isin([ALL, STRATUM]))
-    cells = {
+def moments_of(project: Project, experiment: Experiment, day: date) -> dict[Cell, Moments]:
+    """Of everybody and of strata, by cell."""
+    of_cells = (
+        (pc.field("experiment_id") == experiment.id)
+        & (pc.field("analysis_day") == pc.scalar(day))
+        & (pc.field("epoch") == pc.scalar(experiment.epoch))
+        & pc.field("segment").isin([ALL, STRATUM])
+    )
+    return {
         Cell(row["maturity_group"], row["segment"], row["segment_value"]): Moments.from_bytes(row["payload"])
-        for row in rows
+        for row in read_rows(project.tables, "moments", of_cells)
     }
+
+
+def _balance_of(project: Project, experiment: Experiment, day: date) -> Balance | None:
+    cells = moments_of(project, experiment, day)
     sources = experiment.covariates.columns if experiment.covariates else ()
     with one_thread():
         return balance(cells, sources, has_independent_profiles=experiment.randomized_by == "unit")
@@ -112,6 +122,12 @@ def read_rows(location: TableLocation, name: str, where: pc.Expression) -> list[
         return []
     rows: list[dict[str, Any]] = dataset_of(table).to_table(filter=where).to_pylist()
     return rows
+
+
+def version_of(location: TableLocation, name: str) -> int | None:
+    """The table's newest version; None where it does not exist yet."""
+    table = _open(location, name)
+    return table.version() if table else None
 
 
 def days_of(location: TableLocation, name: str) -> list[date]:

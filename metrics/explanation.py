@@ -1,0 +1,94 @@
+"""Where one estimate comes from: its formula with its numbers, recomputed from the stored moments."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from metrics.configuration.catalogue import Metric
+from metrics.configuration.experiment import Experiment
+from metrics.rows import Estimate
+from metrics.statistics.estimators import cuped_theta, picked
+from metrics.statistics.layout import capped_name
+from metrics.statistics.moments import Moments
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """What one covariate takes off the difference: theta × (mean in the arm − mean in the control)."""
+
+    covariate: str
+    theta: float
+    control_mean: float
+    arm_mean: float
+
+    @property
+    def amount(self) -> float:
+        return self.theta * (self.arm_mean - self.control_mean)
+
+
+@dataclass(frozen=True)
+class Formula:
+    """`name` in symbols. Of a ratio `sums` holds numerator and denominator by arm, and there are no adjustments.
+
+    `effect` is what the formula gives with these numbers: that of the estimate, but for rounding.
+    """
+
+    name: str
+    control_value: float
+    arm_value: float
+    adjustments: tuple[Adjustment, ...]
+    sums: Mapping[str, tuple[float, float]]
+    effect: float
+
+
+def formula_of(row: Estimate, moments: Moments, metric: Metric, experiment: Experiment) -> Formula | None:
+    """Of an estimate of everybody by the deciding estimator; None where the status is not ok, and for quantiles."""
+    if row.status != "ok" or metric.kind == "quantile":
+        return None
+    arms = moments.arms.index(row.control_arm), moments.arms.index(row.arm)
+    if metric.kind == "ratio":
+        return _of_ratio(row, moments, metric, arms)
+    control, arm = (_mean(moments, metric.name, each) for each in arms)
+    if row.estimator != "cuped":
+        return Formula("mean(arm) − mean(control)", control, arm, (), {}, arm - control)
+    theta = cuped_theta(moments, metric.name, covariates_in(moments, metric, experiment))
+    adjustments = tuple(
+        Adjustment(name, float(value), *(_mean(moments, name, each) for each in arms))
+        for name, value in zip(theta.covariates, theta.values, strict=True)
+    )
+    return Formula(
+        name="mean(arm) − mean(control) − Σ theta × (covariate's mean(arm) − mean(control))",
+        control_value=control,
+        arm_value=arm,
+        adjustments=adjustments,
+        sums={},
+        effect=arm - control - sum(each.amount for each in adjustments),
+    )
+
+
+def covariates_in(moments: Moments, metric: Metric, experiment: Experiment) -> Sequence[str]:
+    """The columns that adjust a metric: its own, capped, where it is winsorized; of a text its dummies."""
+    found: list[str] = []
+    for source in experiment.covariates_of(metric):
+        names = (capped_name(source, metric.name), source)
+        plain = next((name for name in names if name in moments.columns), None)
+        found += [plain] if plain else [name for name in moments.columns if name.startswith(f"{source}=")]
+    return found
+
+
+def _of_ratio(row: Estimate, moments: Moments, metric: Metric, arms: tuple[int, int]) -> Formula:
+    numerator, denominator = metric.outcome_columns
+    sums = {
+        moments.arms[each]: (_sum(moments, numerator, each), _sum(moments, denominator, each))
+        for each in arms
+    }
+    control, arm = (top / bottom for top, bottom in sums.values())
+    name = f"Σ {metric.numerator}(arm) / Σ {metric.denominator}(arm) − the same of {row.control_arm}"
+    return Formula(name, control, arm, (), sums, arm - control)
+
+
+def _sum(moments: Moments, column: str, arm: int) -> float:
+    return float(moments.row_products[arm, 0] @ picked(moments, column))
+
+
+def _mean(moments: Moments, column: str, arm: int) -> float:
+    return _sum(moments, column, arm) / float(moments.row_products[arm, 0, 0])
