@@ -28,6 +28,7 @@ def _preregister(arguments: argparse.Namespace) -> None:
     from jobs.readout_files import registration_file, replace_file
     from jobs.registration import register, registered
     from jobs.tables import Tables
+    from jobs.tracking import log_registration
     from metrics.configuration.project import load_project
     from metrics.readout.registration import render_registration
 
@@ -41,6 +42,7 @@ def _preregister(arguments: argparse.Namespace) -> None:
             rows = register(tables, experiment)
     page = registration_file(project.data_dir, experiment.id)
     replace_file(page, render_registration(experiment, project.catalogue, rows))
+    log_registration(experiment.id, experiment.spec_hash, page, project.data_dir)
     warnings = [warning for row in rows if (warning := _warning(experiment, row))]
     answer = {"power": [asdict(row) for row in rows], "warnings": warnings, "page": str(page)}
     print_answer(arguments, answer, _text(experiment, rows, warnings))

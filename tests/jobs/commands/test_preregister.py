@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from metrics.configuration.project import load_project
 from metrics.rows import PowerRow
@@ -66,6 +67,11 @@ def test_it_tells_what_can_be_found_and_warns(
     assert "A &lt;re-ranked&gt; homepage" in page
     assert "190,000" in page and "eu|web" in page and "Shipped: at the last stage" in page
     assert "None" not in page and "nan" not in page
+    client = MlflowClient(f"sqlite:///{tmp_path}/data/mlflow/mlflow.db")
+    experiment = client.get_experiment_by_name("homepage")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])  # asked for twice
+    assert [artifact.path for artifact in client.list_artifacts(run.info.run_id)] == ["preregistration.html"]
 
 
 def test_an_unknown_experiment_is_refused_in_a_line(folders: str, refusal: Callable[[str], str]) -> None:
