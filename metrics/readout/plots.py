@@ -1,7 +1,7 @@
 """Plots as geometry: positions in per cent of the plot's width or height, drawn by the template as inline SVG."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -39,8 +39,8 @@ class Forest:
 
 @dataclass(frozen=True)
 class Course:
-    """Values over time: `lines` are points of an SVG polyline; `days` lie on the width, `levels` on the height, from
-    above. `marks` are moments, vertical lines.
+    """Values along a scale, of time mostly: `lines` are points of an SVG polyline; `days` lie on the width, `levels` on
+    the height, from above. `marks` are vertical lines.
     """
 
     lines: tuple[str, ...]
@@ -53,12 +53,24 @@ def course(
     times: Sequence[datetime], series: Sequence[Sequence[float]], marks: Sequence[datetime] = ()
 ) -> Course:
     """Lay series of one value per moment out on common scales; the heights hold zero."""
+    start, end = min([*times, *marks]), max([*times, *marks])
+    days = {day.isoformat(): start_of(day).timestamp() for day in _days(start, end)}
+    return curves([at.timestamp() for at in times], series, days, [at.timestamp() for at in marks])
+
+
+def curves(
+    positions: Sequence[float],
+    series: Sequence[Sequence[float]],
+    ticks: Mapping[str, float],
+    marks: Sequence[float] = (),
+) -> Course:
+    """Lay series of one value per position out on common scales; the heights hold zero. `ticks`: positions by text."""
     known = [0.0, *(value for values in series for value in values)]
     step = _step(max(known) - min(known))
     first, last = math.floor(min(known) / step), math.ceil(max(known) / step)
-    start, end = min([*times, *marks]), max([*times, *marks])
+    start, end = min([*positions, *marks]), max([*positions, *marks])
 
-    def across(at: datetime) -> float:
+    def across(at: float) -> float:
         return round(100 * (at - start) / (end - start), 2) if end > start else 0.0
 
     def down(value: float) -> float:
@@ -66,10 +78,10 @@ def course(
 
     return Course(
         lines=tuple(
-            " ".join(f"{across(at)},{down(value)}" for at, value in zip(times, values, strict=True))
+            " ".join(f"{across(at)},{down(value)}" for at, value in zip(positions, values, strict=True))
             for values in series
         ),
-        days=tuple(Tick(across(start_of(day)), day.isoformat()) for day in _days(start, end)),
+        days=tuple(Tick(across(at), text) for text, at in ticks.items()),
         levels=tuple(Tick(down(n * step), f"{n * step:g}") for n in range(first, last + 1)),
         marks=tuple(map(across, marks)),
     )
