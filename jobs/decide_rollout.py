@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from jobs.application import day_job
 from jobs.arguments import Days
 from jobs.delta_reader import readout_rows_of
 from jobs.epochs import running
+from jobs.registration import registered
 from jobs.side_by_side import side_by_side
 from jobs.tables import Tables, Where
 from metrics.assignment import Allocation, in_force
@@ -22,7 +23,9 @@ from metrics.configuration.experiment import Experiment
 from metrics.decision import Decision
 from metrics.enrollment import end_of, start_of
 from metrics.errors import InputError
+from metrics.evidence import FUTILITY
 from metrics.readout.build import build_readout
+from metrics.readout.model import Readout
 from metrics.rows import LookRow
 
 log = logging.getLogger("watchlift.decide_rollout")
@@ -37,12 +40,14 @@ def decide_rollout(tables: Tables, days: Days) -> None:
 def decide_experiment(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
     """Add the looks up to the day, and the readout's decision, unless the same were made from the same rows before.
 
-    Then have `allocations` follow it from the next day on.
+    Then have `allocations` follow it from the next day on. Raises InputError where the experiment was registered by
+    another file.
     """
+    registered(tables.project, experiment)
     rows = readout_rows_of(tables.project, experiment, analysis_day)
     readout = build_readout(experiment, tables.project.catalogue, analysis_day, rows)
     decision = readout.decision
-    columns = _columns(decision)
+    columns = _columns(readout)
     identity = {
         "experiment_id": experiment.id,
         "epoch": rows.estimates[0].epoch,
@@ -64,7 +69,8 @@ def decide_experiment(tables: Tables, experiment: Experiment, analysis_day: date
 def _keep_looks(tables: Tables, looks: Sequence[LookRow], experiment: Experiment) -> None:
     """Insert those that are not there: a look is known by its data and those of the looks before it."""
     if looks:
-        rows = tables.frame("looks", [asdict(look) for look in looks])
+        now = {"computed_at": datetime.now(UTC)}
+        rows = tables.frame("looks", [asdict(look) | now for look in looks])
         tables.merge("looks", rows, {"experiment_id": [experiment.id]})
 
 
@@ -107,18 +113,26 @@ def _fingerprint(columns: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(columns, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _columns(decision: Decision) -> dict[str, Any]:
-    verdicts = {
+def _columns(readout: Readout) -> dict[str, Any]:
+    """The decision with all that it rests on: looks, verdicts, margins and thresholds."""
+    decision = readout.decision
+    inputs = {
         "guardrails": [asdict(verdict) for verdict in decision.guardrails],
         "primaries": [asdict(verdict) for verdict in decision.primaries],
+        "looks": [asdict(look) for look in readout.looks if look.analysis_day == readout.analysis_day],
         "planned_end": decision.planned_end,
+        "stage_since": decision.stage_since,
+        "is_trusted": readout.is_trusted,
+        "alpha": 1 - readout.level,
+        "futility": FUTILITY,
+        "spec_hash": readout.provenance.spec_hash,
     }
     return {
         "stage_from": decision.stage_from,
         "stage_to": decision.stage_to,
         "action": decision.action,
         "reasons": list(decision.reasons),
-        "inputs": json.dumps(verdicts, default=str),
+        "inputs": json.dumps(inputs, default=str),
     }
 
 

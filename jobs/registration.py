@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import date, timedelta
 
 import pyarrow.compute as pc
+from pyspark.sql import functions as F
 
 from jobs.delta_reader import days_of, read_rows
 from jobs.tables import Tables
@@ -34,7 +35,7 @@ def registered(project: Project, experiment: Experiment) -> tuple[PowerRow, ...]
     if was == experiment.spec_hash:
         order = {name: number for number, name in enumerate(experiment.metric_names)}
         return tuple(sorted(rows, key=lambda row: (order[row.metric], row.stratum != ALL, row.stratum)))
-    if any(day >= experiment.start for day in days_of(project.tables, "profile_days")):
+    if has_begun(project, experiment):
         raise InputError(
             f"experiment '{experiment.id}' began on {experiment.start} and was registered by another file ({was}, now "
             f"{experiment.spec_hash}); restore that file: what is planned does not change under way"
@@ -42,17 +43,30 @@ def registered(project: Project, experiment: Experiment) -> tuple[PowerRow, ...]
     return ()
 
 
+def has_begun(project: Project, experiment: Experiment) -> bool:
+    """Whether data of its days are there."""
+    return any(day >= experiment.start for day in days_of(project.tables, "profile_days"))
+
+
 def register(tables: Tables, experiment: Experiment) -> tuple[PowerRow, ...]:
     """Replace the experiment's rows of `power` by those from the days before its start, the last unbroken run of them.
 
-    Raises InputError where they are too few.
+    Raises InputError where they are too few, or where the experiment has begun.
     """
+    if has_begun(tables.project, experiment):
+        raise InputError(
+            f"experiment '{experiment.id}' began on {experiment.start}: what is planned is registered before its data "
+            "are there; without, its primary metric is read once, at the planned end"
+        )
     first, last = history_span(days_of(tables.project.tables, "profile_days"), experiment)
     catalogue = tables.project.catalogue
     history = history_of(experiment, catalogue, first, last)
     log.info("%s: as if exposed from %s to %s", experiment.id, history.start, history.last_enrollment_day)
-    analysis = analyse_history(history, catalogue, tables.read("profile_days"), tables.read("profiles"), last)
-    rows = power_rows(experiment, history, catalogue, analysis)
+    profile_days = tables.read("profile_days")
+    analysis = analyse_history(history, catalogue, profile_days, tables.read("profiles"), last)
+    known = profile_days.where(F.col("day").between(F.lit(first), F.lit(last)))
+    population = known.select("profile_id").distinct().count()
+    rows = power_rows(experiment, history, catalogue, analysis, population)
     if not any(row.max_information for row in rows):
         raise InputError(
             f"nothing can be said of experiment '{experiment.id}' from {first} to {last}; load more of the history"

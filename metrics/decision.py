@@ -31,6 +31,7 @@ class Decision:
     arm: str | None
     stage_from: float
     stage_to: float
+    stage_since: date | None
     reasons: tuple[str, ...]
     guardrails: tuple[GuardrailVerdict, ...]
     primaries: tuple[PrimaryVerdict, ...]
@@ -60,6 +61,7 @@ def decide(evidence: Evidence, stage: Stage | None = None) -> Decision:
         arm=outcome.arm,
         stage_from=current.share,
         stage_to=_stage_after(outcome, stages, current.share),
+        stage_since=current.since,
         reasons=outcome.reasons,
         guardrails=evidence.guardrails,
         primaries=evidence.primaries,

@@ -18,6 +18,7 @@ from metrics.looks import (
     conditional_power,
     critical_value,
     drift_of,
+    last_look,
     ledger_of,
     level_of,
 )
@@ -29,7 +30,7 @@ PrimaryStatus = Literal["better", "worse", "open", "futile", "not significant", 
 ALL = "all"
 # Below this chance to cross by the planned maximum, under the effect that the design is to detect, going on is futile.
 FUTILITY = 0.1
-# Audited once per analysis day; an earlier day's fault is not in today's numbers.
+# Audited once per analysis day: an earlier day's fault is not in today's numbers, but its look does not count.
 PER_ANALYSIS_DAY = ("profile_windows", "moments", "estimates")
 
 
@@ -142,7 +143,9 @@ class Evidence:
         if not looks:
             return PrimaryVerdict(metric, arm, "open")
         alpha = level_of(self.experiment, metric)
-        if math.isclose(looks[-1].alpha_spent, alpha):
+        definition = self.catalogue.metrics[metric]
+        is_last = looks[-1].analysis_day >= last_look(self.experiment, definition, self.catalogue)
+        if is_last or math.isclose(looks[-1].alpha_spent, alpha):
             return PrimaryVerdict(metric, arm, "not significant", looks[-1])
         drift = drift_of(self.experiment, self.catalogue, metric)
         power = conditional_power(looks, alpha, self.experiment.spending, drift)
@@ -166,7 +169,11 @@ def gather(
     planned: maximum information by metric, as registered.
     """
     of_day = deciding_rows(experiment, catalogue, estimates)
-    of_epoch = [*deciding_rows(experiment, catalogue, history), *of_day]
+    broken = {
+        q.day for q in quality if q.table in PER_ANALYSIS_DAY and q.severity == "critical" and not q.success
+    }
+    before = [row for row in history if row.analysis_day not in broken]
+    of_epoch = [*deciding_rows(experiment, catalogue, before), *of_day]
     return Evidence(
         experiment=experiment,
         catalogue=catalogue,

@@ -41,14 +41,18 @@ class Formula:
 
 
 def formula_of(row: Estimate, moments: Moments, metric: Metric, experiment: Experiment) -> Formula | None:
-    """Of an estimate of everybody by the deciding estimator; None where the status is not ok, and for quantiles."""
+    """Of an estimate of everybody by the deciding estimator; None where the status is not ok, for quantiles and
+    regressions.
+    """
     if row.status != "ok" or metric.kind == "quantile":
         return None
     arms = moments.arms.index(row.control_arm), moments.arms.index(row.arm)
     if metric.kind == "ratio":
         return _of_ratio(row, moments, metric, arms)
     control, arm = (_mean(moments, metric.name, each) for each in arms)
-    if row.estimator != "cuped":
+    if row.estimator not in ("cuped", "difference_in_means"):
+        return None
+    if row.estimator == "difference_in_means":
         return Formula("mean(arm) − mean(control)", control, arm, (), {}, arm - control)
     theta = cuped_theta(moments, metric.name, covariates_in(moments, metric, experiment))
     adjustments = tuple(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 
-from scipy.special import ndtr, ndtri, stdtrit
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from metrics.configuration.catalogue import Catalogue, Metric
 from metrics.configuration.experiment import Experiment
@@ -71,12 +71,19 @@ def level_of(experiment: Experiment, metric: str) -> float:
     return experiment.alpha / (len(experiment.primary) * len(experiment.treatments))
 
 
+def last_look(experiment: Experiment, metric: Metric, catalogue: Catalogue) -> date:
+    """The first analysis day on which the last enrolled profile has matured for the metric: no more can come."""
+    if metric.window is None:
+        return experiment.planned_end(catalogue)
+    return experiment.last_enrollment_day + timedelta(days=metric.window - 1)
+
+
 def looks_planned(experiment: Experiment, metric: Metric, catalogue: Catalogue) -> int:
-    """Analysis days from the first on which a profile has matured to the planned end; a secondary has no ledger."""
+    """Analysis days from the first on which a profile has matured to the last look; a secondary has no ledger."""
     if metric.name in experiment.secondary:
         return 1
     first = experiment.opens + timedelta(days=(metric.window or 1) - 1)
-    return (experiment.planned_end(catalogue) - first).days + 1
+    return (last_look(experiment, metric, catalogue) - first).days + 1
 
 
 def planned_information(experiment: Experiment, catalogue: Catalogue, metric: str, effect: float) -> float:
@@ -96,8 +103,15 @@ def critical_value(nominal_p: float, df: float | None) -> float:
 
 
 def boundary_in_force(looks: Sequence[LookRow]) -> LookRow | None:
-    """The last look that has a boundary: of guardrails it stands until the next, and after all alpha is spent."""
-    return next((look for look in reversed(looks) if look.nominal_p is not None), None)
+    """The look by whose boundary a guardrail is read: the last that has one.
+
+    Once the planned information is in and nothing is left to spend, the lowest one: the last may have had next to
+    nothing to spend.
+    """
+    known = [look for look in looks if look.z_boundary is not None]
+    if known and looks[-1].information_fraction >= 1:
+        return min(known, key=lambda look: look.z_boundary or 0.0)
+    return known[-1] if known else None
 
 
 def drift_of(experiment: Experiment, catalogue: Catalogue, metric: str) -> float:
@@ -138,7 +152,7 @@ def _looks(
     comparison: Comparison,
     rows: Sequence[tuple[date, Estimate]],
 ) -> tuple[LookRow, ...]:
-    end, is_final = experiment.planned_end(catalogue), False
+    end, is_final = last_look(experiment, catalogue.metrics[comparison.metric], catalogue), False
     if not comparison.is_guardrail:  # harm is looked for as long as there are data
         before = [(day, row) for day, row in rows if day < end]
         last = rows[len(before) : len(before) + 1]
@@ -151,11 +165,12 @@ def _looks(
         return ()
     fractions = tuple(_information(row) / most for _, row in rows)
     looks = _boundaries(fractions, comparison.alpha, experiment.spending, is_final)
-    known, found = f"{comparison.alpha!r} {experiment.spending} {comparison.most!r}", []
-    for (day, row), look in zip(rows, looks, strict=True):
-        known = _fingerprint(known, day, row)
-        version = f"{row.input_version}-{known[:8]}"
-        found.append(_row(row, look, day, (day - experiment.opens).days + 1, version))
+    told, found = f"{comparison.alpha!r} {experiment.spending} {comparison.most!r}", []
+    for number, ((day, row), look) in enumerate(zip(rows, looks, strict=True), start=1):
+        told = _fingerprint(told, day, row, is_final and number == len(rows))
+        found.append(
+            _row(row, look, day, (day - experiment.opens).days + 1, f"{row.input_version}-{told[:8]}")
+        )
     return tuple(found)
 
 
@@ -170,10 +185,16 @@ def _information(row: Estimate) -> float:
     return 1 / row.std_error**2
 
 
-def _fingerprint(before: str, day: date, row: Estimate) -> str:
-    """Of what a look rests on: the data and the definition of its own estimate, and the looks before it."""
-    told = f"{before} {day} {row.input_version} {row.metric_version}"
+def _fingerprint(before: str, day: date, row: Estimate, is_final: bool) -> str:
+    """Of what a look rests on: its own estimate, and the looks before it."""
+    told = f"{before} {day} {row.input_version} {row.effect!r} {row.std_error!r} {row.df!r} {is_final}"
     return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _normal_score(statistic: float, df: float | None) -> float:
+    """The z with the same two-sided p-value as this t, so that it can be held against boundaries."""
+    tail = float(stdtr(df, -abs(statistic))) if df else 0.0
+    return math.copysign(-float(ndtri(tail)), statistic) if tail else statistic
 
 
 def _row(row: Estimate, look: Look, day: date, number: int, version: str) -> LookRow:
@@ -197,7 +218,7 @@ def _row(row: Estimate, look: Look, day: date, number: int, version: str) -> Loo
         alpha_spent=look.alpha_spent,
         z_boundary=look.z_boundary,
         nominal_p=look.nominal_p,
-        statistic=row.effect / row.std_error,
+        statistic=_normal_score(row.effect / row.std_error, row.df),
         repeated_ci_low=low,
         repeated_ci_high=high,
         crossed=crossed,

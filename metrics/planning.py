@@ -30,6 +30,23 @@ from metrics.statistics.layout import ALL, STRATUM
 from metrics.statistics.moments import Floats, Moments
 
 Cell = tuple[str, str]  # segment and value
+_MOST_DAYS = 3650
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """How profiles come: over how many days the history exposed them, how many times as many there are in all, and
+    for how many days it looked at them at least.
+    """
+
+    days: int
+    times: float
+    follow_up: int
+
+    def enrolled(self, experiment: Experiment, exposed: int, days: int) -> float:
+        """Profiles enrolled in so many days, of a cell in which the history exposed so many."""
+        shares = math.fsum(share for _, share in zip(range(days), share_days(experiment), strict=False))
+        return min(exposed / self.days * shares, exposed * self.times * experiment.stages[-1])
 
 
 @dataclass(frozen=True)
@@ -48,7 +65,7 @@ def history_of(experiment: Experiment, catalogue: Catalogue, first: date, last: 
     day of enrolment has its windows.
     """
     n_days = (last - first).days + 1
-    longest = max((metric.window or 1 for metric in experiment.metrics(catalogue)), default=1)
+    longest = _longest(experiment, catalogue)
     if n_days < longest:
         raise InputError(
             f"profile_days has {max(n_days, 0)} days before experiment '{experiment.id}' starts on {experiment.start}, "
@@ -108,9 +125,13 @@ def analyse_history(
 
 
 def power_rows(
-    experiment: Experiment, history: Experiment, catalogue: Catalogue, analysis: Analysis
+    experiment: Experiment, history: Experiment, catalogue: Catalogue, analysis: Analysis, population: int
 ) -> tuple[PowerRow, ...]:
-    """A row for each metric and stratum, 'all' and tenure bands among them; nulls where nothing can be said."""
+    """A row for each metric and stratum, 'all' and tenure bands among them; nulls where nothing can be said.
+
+    population: profiles that were active on any day of the history: more than that are not to be had.
+    """
+    enrolment = _enrolment(experiment, history, catalogue, analysis, population)
     moments = {(row.maturity_group, row.segment, row.segment_value): row for row in analysis.moments}
     rows = {
         (row.metric, row.segment, row.segment_value, row.arm): row
@@ -129,6 +150,7 @@ def power_rows(
             cell,
             rows.get((metric.name, *cell, arm)),
             moments.get((metric.maturity_group, *cell)),
+            enrolment,
         )
         for metric in experiment.metrics(catalogue)
         for cell in cells
@@ -180,6 +202,10 @@ def spread_of(moments: Moments, metric: Metric) -> Spread | None:
     return Spread(mean, math.sqrt(squares / (n - 1)), together)
 
 
+def _longest(experiment: Experiment, catalogue: Catalogue) -> int:
+    return max((metric.window or 1 for metric in experiment.metrics(catalogue)), default=1)
+
+
 def _form(products: Floats, weights: Floats) -> float:
     return float(weights @ products @ weights)
 
@@ -202,6 +228,7 @@ def _power(
     cell: Cell,
     row: Estimate | None,
     moments: MomentsRow | None,
+    enrolment: Enrolment,
 ) -> PowerRow:
     stratum = ALL if cell[0] == ALL else cell[1] if cell[0] == STRATUM else ":".join(cell)
     empty = PowerRow(experiment.id, metric.name, stratum)
@@ -229,8 +256,8 @@ def _power(
     )
     # An effect of `sought` relative to a mean of 1: of some metrics the mean is 0.
     needed = units_for_mean(design, 1.0, sd, sought).n_per_arm[0]
-    per_day = _exposed(moments) / history.enrollment_days
-    planned = per_day * enrolled_share(experiment) * control
+    exposed = int(Moments.from_bytes(moments.payload).n_profiles.sum())
+    planned = enrolment.enrolled(experiment, exposed, experiment.enrollment_days) * control
     found = mde_of_mean(design, 1.0, sd, planned).mde_absolute
     return replace(
         empty,
@@ -241,22 +268,30 @@ def _power(
         rho=math.sqrt(max(row.variance_reduction, 0.0)) if row.variance_reduction is not None else None,
         n_per_arm=needed,
         mde_relative=found / abs(spread.mean) if spread.mean else None,
-        days_needed=_days_needed(experiment, needed / control / per_day, metric),
+        days_needed=_days_needed(experiment, enrolment, exposed, needed / control, metric),
         assumptions=_told(history, "ok"),
     )
 
 
-def _exposed(moments: MomentsRow) -> int:
-    return int(Moments.from_bytes(moments.payload).n_profiles.sum())
+def _enrolment(
+    experiment: Experiment, history: Experiment, catalogue: Catalogue, analysis: Analysis, population: int
+) -> Enrolment:
+    cells = [row for row in analysis.moments if row.segment == ALL]
+    exposed = max((int(Moments.from_bytes(row.payload).n_profiles.sum()) for row in cells), default=0)
+    times = max(population / exposed, 1.0) if exposed else 1.0
+    return Enrolment(history.enrollment_days, times, _longest(experiment, catalogue))
 
 
-def _days_needed(experiment: Experiment, wanted: float, metric: Metric) -> float | None:
-    """Days from the start until profiles enough have matured; None beyond ten years."""
-    total = 0.0
-    for day, share in zip(range(1, 3651), share_days(experiment), strict=False):
-        total += share
-        if total >= wanted:
-            return float(day + (metric.window or 1) - 1)
+def _days_needed(
+    experiment: Experiment, enrolment: Enrolment, exposed: int, wanted: float, metric: Metric
+) -> float | None:
+    """Days from the start until profiles enough have matured; None where there are not so many.
+
+    Of a metric to date as many days count as the history looked at profiles.
+    """
+    for day in range(1, _MOST_DAYS):
+        if enrolment.enrolled(experiment, exposed, day) >= wanted:
+            return float(day + (metric.window or enrolment.follow_up) - 1)
     return None
 
 

@@ -110,6 +110,13 @@ def of_waiting(evidence: Evidence) -> tuple[str, ...]:
     last = f"on {evidence.planned_end}, in {wording.days(days)}"
     if looked_at:
         return (*looked_at, f"The last look is {last}.{progress}")
+    unknown = tuple(
+        of_primary(verdict, evidence)
+        for verdict in evidence.primaries
+        if verdict.verdict == "not computable" and _status(verdict, evidence) != STATUS_WORDS["not_matured"]
+    )
+    if unknown:
+        return (*unknown, f"The last look is {last}.{progress}")
     if any(metric in evidence.planned for metric in evidence.experiment.primary):
         return (
             f"No profile's window is complete yet for the primary metric; the last look is {last}.{progress}",
@@ -165,23 +172,42 @@ def of_guardrail(verdict: GuardrailVerdict, evidence: Evidence) -> str:
 
 
 def of_primary(verdict: PrimaryVerdict, evidence: Evidence) -> str:
-    name, row = _subject(verdict, evidence), evidence.rows.get((verdict.metric, verdict.arm))
-    if row is None or verdict.verdict == "not computable":
+    name, look = _subject(verdict, evidence), verdict.look
+    row = evidence.rows.get((verdict.metric, verdict.arm))
+    now = _change(row, evidence) if row and row.status == "ok" else None
+    if look and verdict.verdict in ("better", "worse"):
+        since = (
+            f"; on {evidence.analysis_day}: {now}"
+            if now and look.analysis_day < evidence.analysis_day
+            else ""
+        )
+        change = f": {now}" if now and not since else f" ({_repeated(look)})"
+        at = f"look {look.look}, of {look.analysis_day} ({_distance(look)})"
+        return f"{name} is significantly {verdict.verdict}{change}; it crossed at {at}{since}."
+    if row is None or now is None or verdict.verdict == "not computable":
         return f"{name} cannot be computed ({_status(verdict, evidence)})."
-    change, look = _change(row, evidence), verdict.look
     if look is None:
-        return f"{name} has not been looked at yet: {change}."
-    at = f"look {look.look}, of {look.analysis_day}"
-    if verdict.verdict in ("better", "worse"):
-        return f"{name} is significantly {verdict.verdict}: {change}; it crossed at {at} ({_distance(look)})."
+        return f"{name} has not been looked at yet: {now}."
+    at = f"look {look.look}, of {look.analysis_day} ({_distance(look)})"
     if verdict.verdict == "not significant":
-        return f"{name} shows no significant change by {at} ({_distance(look)}): {change}{_power(row, evidence)}."
+        return f"{name} shows no significant change by {at}: {now}{_power(row, evidence)}."
     part = wording.percent(look.information_fraction, 0, signed=False)
-    left = f"{name} has not crossed by {at} ({_distance(look)}): {change}; {part} of the planned information is in"
+    left = f"{name} has not crossed by {at}: {now}; {part} of the planned information is in"
     if verdict.verdict == "futile":
         chance = wording.percent(verdict.conditional_power, 0, signed=False)
         return f"{left}. Even if the effect sought is real, its chance to cross by the end is {chance}."
     return f"{left}."
+
+
+def _repeated(look: LookRow) -> str:
+    """The effect at a look, in the metric's unit, with its repeated interval."""
+    error = look.information**-0.5
+    decimals = wording.decimals_for(error)
+    effect, low, high = (
+        wording.number(value, decimals, signed=True)
+        for value in (look.statistic * error, look.repeated_ci_low, look.repeated_ci_high)
+    )
+    return f"{effect}, repeated interval {low} to {high}"
 
 
 def _distance(look: LookRow) -> str:

@@ -181,6 +181,7 @@ class LookRow:
 
     `information` is the inverse variance of the estimate, `information_fraction` its share of the planned maximum. No
     boundary, and no repeated interval, where the look brought no new information: it spends nothing and cannot cross.
+    `statistic` is a z: with degrees of freedom the normal score of its p-value.
     """
 
     experiment_id: str

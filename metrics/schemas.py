@@ -214,7 +214,7 @@ def _result_tables() -> tuple[Table, ...]:
             _columns("""experiment_id STRING, epoch INT, metric STRING, arm STRING, look INT, input_version STRING,
                         analysis_day DATE, information DOUBLE, information_fraction DOUBLE, alpha_spent DOUBLE,
                         z_boundary DOUBLE, nominal_p DOUBLE, statistic DOUBLE, repeated_ci_low DOUBLE,
-                        repeated_ci_high DOUBLE, crossed BOOLEAN"""),
+                        repeated_ci_high DOUBLE, crossed BOOLEAN, computed_at TIMESTAMP"""),
             ("experiment_id", "epoch", "metric", "arm", "look", "input_version"),
             ("experiment_id",),
         ),

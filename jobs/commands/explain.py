@@ -67,7 +67,7 @@ def _explain(arguments: argparse.Namespace) -> None:
         formula = formula_of(row, of_metric, metric, experiment) if of_metric else None
     looks = [look for look in readout.looks if (look.metric, look.arm) == (metric.name, arm)]
     explanation = {
-        "definition": _definition(project.catalogue, metric),
+        "definition": _definition(project.catalogue, metric) | {"of_estimate": row.metric_version},
         "population": _population(readout, row),
         "formula": jsonable(formula) if formula else None,
         "estimate": jsonable(asdict(row)),
@@ -119,6 +119,10 @@ def _lines(
     yield from _wrap("WHAT", f"{definition['kind']} {window} from the exposure on, in {definition['unit']}")
     for name, sql in definition["measures"].items():
         yield from _wrap("", f"{name} = {sql}")
+    if row.metric_version and row.metric_version != definition["version"]:
+        yield from _wrap(
+            "", "conf/metrics.yml has changed since: the estimate was made by an earlier definition"
+        )
     if row.winsor_threshold is not None:
         yield from _wrap(
             "", f"cut at {row.winsor_threshold:g}, the quantile {definition['winsorize'][-1]} of all arms"

@@ -1,6 +1,7 @@
 """`watchlift preregister`: what an experiment can find, frozen before it starts, as a table and a page."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -51,14 +52,25 @@ def _preregister(arguments: argparse.Namespace) -> None:
 def _warning(experiment: Experiment, row: PowerRow) -> str | None:
     """Where the planned enrolment does not find what is sought among everybody."""
     margin = experiment.guardrails.get(row.metric)
-    if row.stratum != ALL or row.mde_relative is None or not row.baseline_mean:
+    if row.stratum != ALL:
+        return None
+    if row.max_information is None:
+        why = json.loads(row.assumptions or "{}").get("status")
+        return (
+            f"{row.metric}: nothing can be said from the history ({why}), so that it is read once, at the end"
+        )
+    if row.mde_relative is None or not row.baseline_mean:
         return None
     sought = margin / abs(row.baseline_mean) if margin else experiment.mde_relative
     if row.mde_relative <= sought:
         return None
     return (
         f"{row.metric}: the planned enrolment finds {row.mde_relative:.2%}, the design seeks {sought:.2%}; "
-        + (f"that takes {row.days_needed:.0f} days" if row.days_needed else "that takes more than ten years")
+        + (
+            f"that takes {row.days_needed:.0f} days"
+            if row.days_needed
+            else "more than there are profiles for"
+        )
     )
 
 

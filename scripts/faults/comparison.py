@@ -30,16 +30,23 @@ class Difference:
 
 
 def difference(
-    found: Tables, expected: Tables, names: Collection[str] | None = None, without: Sequence[str] = ()
+    found: Tables,
+    expected: Tables,
+    names: Collection[str] | None = None,
+    without: Sequence[str] = (),
+    growing: Collection[str] = _GROWING,
 ) -> Difference:
-    """Of the named tables (default: all), but for the columns `without` and those that say who wrote when."""
+    """Of the named tables (default: all), but for the columns `without` and those that say who wrote when.
+
+    Of the `growing` ones rows of before may stay: none, where the same data were loaded.
+    """
     lost, doubled = dict[str, int](), dict[str, int]()
     for name in names or expected.declared:
         should, is_there = rows_of(expected, name, without), rows_of(found, name, without)
         if missing := (should - is_there).total():
             lost[name] = missing
         # Versions that were superseded may stay, each of them once.
-        more = is_there - Counter(dict.fromkeys(is_there, 1)) if name in _GROWING else is_there - should
+        more = is_there - Counter(dict.fromkeys(is_there, 1)) if name in growing else is_there - should
         if more:
             doubled[name] = more.total()
     return Difference(lost, doubled)

@@ -24,7 +24,7 @@ def kill_driver(service: Service, job: str, kills: int) -> Outcome:
             outcome.runs += 1
         JOBS[job](tables, service.last)
         outcome.runs += 1
-        outcome.add(difference(tables, service.tables(after)))
+        outcome.add(difference(tables, service.tables(after), growing=()))
     outcome.fault = f"SIGKILL of the driver, {job}: {hits} kills, {kills - hits} after its end"
     return outcome
 

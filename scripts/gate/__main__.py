@@ -20,6 +20,7 @@ SCENARIOS = (
     Scenario("no effect"),
     Scenario("no effect, half of the information planned", reach=0.5, of_guardrails=0.5),
     Scenario("no effect, ten times the information planned", reach=10.0, of_guardrails=10.0),
+    Scenario("no effect, guardrails short of their plan until late", of_guardrails=1.05),
     Scenario("rebuffering harmed by its margin", harm={"rebuffering_ratio": 1.0}),
     Scenario("rebuffering harmed by twice its margin", harm={"rebuffering_ratio": 2.0}),
     Scenario("the effect to detect", primary=1.0),
@@ -41,8 +42,8 @@ once the guardrails have passed, and in as many to its bad side, which rolls bac
 by chance in at most {half:.1%}, and then harm must reach the margin, too. So at most {half:.1%} may ship, and
 {bound:.1%} be rolled back. Harm of twice the margin is to be found at least as often as the design says, {power:.0%};
 harm of just the margin looks like less in half of all looks. An effect ships where the primary crosses and no
-guardrail is left undecided; futility takes a little of its power, and ends most of what goes the other way before
-that is certain.
+guardrail is left undecided; futility ends most of what goes the other way before that is certain. An experiment that
+was stopped is left to run here, and may ship or be rolled back after all: the errors hold though stopping binds nobody.
 """
 
 

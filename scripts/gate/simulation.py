@@ -19,7 +19,6 @@ from metrics.statistics.layout import ALL
 
 # The baseline of each primary: with mde_relative it gives the effect that the design is to detect.
 BASELINE = 1.0
-_ENDS = ("ship", "rollback", "stop")
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,11 @@ class Scenario:
 
 @dataclass(frozen=True)
 class End:
-    """How the gate ended an experiment (hold: not at all), on which day since its opening, at which share."""
+    """How the gate ended an experiment (hold: not at all), on which day since its opening, at which share.
+
+    What is shipped or rolled back is; one that is stopped may be left to run, and then ship after all or be rolled
+    back, which counts.
+    """
 
     action: Action
     day: int
@@ -69,6 +72,7 @@ class Course:
             dict[date, float](),
             list[Estimate](),
         )
+        stopped: End | None = None
         score = dict.fromkeys(self.most, (0.0, 0.0))
         days = (experiment.planned_end(self.catalogue) - experiment.opens).days + 1
         for number in range(1, days + 1):
@@ -84,12 +88,14 @@ class Course:
                 experiment, self.catalogue, day, rows, [check], [], history=history, planned=self.planned
             )
             decision = decide(evidence, stage)
-            if decision.action in _ENDS:
+            if decision.action in ("ship", "rollback"):
                 return End(decision.action, number, stage.share)
+            if decision.action == "stop" and stopped is None:
+                stopped = End("stop", number, stage.share)
             if decision.stage_to != stage.share:
                 stage = Stage(decision.stage_to, day + timedelta(days=1))
             history += rows
-        return End("hold", days, stage.share)
+        return stopped or End("hold", days, stage.share)
 
     def _information(self, name: str, enrolled: Mapping[date, float], day: date) -> float:
         matured = day - timedelta(days=(self.catalogue.metrics[name].window or 1) - 1)

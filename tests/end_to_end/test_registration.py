@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs.arguments import Days
-from jobs.decide_rollout import decide_rollout
+from jobs.decide_rollout import decide_experiment, decide_rollout
 from jobs.registration import history_span, register, registered
 from jobs.tables import Tables
 from metrics.configuration.project import load_project
@@ -21,11 +21,23 @@ EXPOSED, LAST = date(2026, 2, 23), date(2026, 3, 1)  # of 14 days before the sta
 
 @pytest.fixture
 def tables(small_run: Tables, tmp_path: Path) -> Tables:
+    """As of the eve of the start: profile_days ends there."""
     shutil.copytree(small_run.project.data_dir / "tables", tmp_path / "tables")
-    return Tables(small_run.spark, load_project(CONF, tmp_path), reason="test")
+    tables = Tables(small_run.spark, load_project(CONF, tmp_path), reason="test")
+    later = {"day": Days(LAST + timedelta(days=1), ANALYSIS_DAY).all}
+    tables.replace("profile_days", tables.read("profile_days").where("false"), later)
+    return tables
 
 
-def test_the_history_tells_what_can_be_found_and_the_looks_are_planned_by_it(tables: Tables) -> None:
+def begin(tables: Tables, small_run: Tables) -> None:
+    shutil.rmtree(tables.project.data_dir / "tables" / "profile_days")
+    folder = small_run.project.data_dir / "tables" / "profile_days"
+    shutil.copytree(folder, tables.project.data_dir / "tables" / "profile_days")
+
+
+def test_the_history_tells_what_can_be_found_and_the_looks_are_planned_by_it(
+    tables: Tables, small_run: Tables
+) -> None:
     experiment = tables.project.experiments[0]
     assert registered(tables.project, experiment) == ()
     rows = {(row.metric, row.stratum): row for row in register(tables, experiment)}
@@ -44,19 +56,29 @@ def test_the_history_tells_what_can_be_found_and_the_looks_are_planned_by_it(tab
     assert all(row.max_information for row in margins)
 
     assert set(registered(tables.project, experiment)) == set(rows.values())
+    begin(tables, small_run)
     decide_rollout(tables, Days(ANALYSIS_DAY, ANALYSIS_DAY))
     (look,) = tables.read("looks").where("metric = 'play_starts_7d'").collect()
     assert look["information_fraction"] == pytest.approx(look["information"] / primary.max_information)
     assert look["alpha_spent"] < 0.05
 
 
-def test_what_was_registered_does_not_change_under_way(tables: Tables) -> None:
+def test_what_was_registered_does_not_change_under_way(tables: Tables, small_run: Tables) -> None:
     experiment = tables.project.experiments[0]
     register(tables, experiment)
-    with pytest.raises(InputError, match="began on 2026-03-02 and was registered by another file"):
-        registered(tables.project, replace(experiment, spec_hash="another"))
-    later = replace(experiment, spec_hash="another", start=ANALYSIS_DAY + timedelta(days=1))
-    assert registered(tables.project, later) == ()
+    assert (
+        registered(tables.project, replace(experiment, spec_hash="another")) == ()
+    )  # before the start it may
+    begin(tables, small_run)
+    with pytest.raises(InputError, match="began on 2026-03-02: what is planned is registered before"):
+        register(tables, experiment)
+    other = replace(experiment, spec_hash="another")
+    for refused in (
+        lambda: registered(tables.project, other),
+        lambda: decide_experiment(tables, other, ANALYSIS_DAY),
+    ):
+        with pytest.raises(InputError, match="began on 2026-03-02 and was registered by another file"):
+            refused()
 
 
 def test_only_an_unbroken_run_of_days_before_the_start_is_history(small_run: Tables) -> None:

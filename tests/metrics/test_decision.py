@@ -67,7 +67,7 @@ def test_ships_at_the_planned_end_when_the_primary_won_and_guardrails_passed(gat
     assert (decision.action, decision.arm) == ("ship", "treatment")
     assert decision.reasons == (
         "Play starts (7 days) is significantly better: +5.0% (95% interval +3.0% to +7.0%); it crossed at look 20, "
-        "of 2026-03-21 (z 5.00, boundary 1.96).",
+        "of 2026-03-21 (z 4.99, boundary 1.96).",
         "Harm beyond the margin is ruled out for every guardrail.",
     )
     assert decision.stage_from == decision.stage_to == 0.5
@@ -180,6 +180,31 @@ def test_a_crossing_ships_before_the_end_and_stays_crossed(gate: Gate) -> None:
     assert "crossed at look 19, of 2026-03-20" in weaker.reasons[0]
     against = gate(safe, history=[days_before(1, effect=-0.5)], planned=PLANNED, stage=Stage(0.05))
     assert (against.action, against.stage_to) == ("rollback", 0.0)
+
+
+def test_a_look_whose_own_audit_failed_does_not_count(gate: Gate) -> None:
+    absurd = days_before(1, effect=-5.0)
+    audits = [quality(success=False, table="estimates", day=DAY - timedelta(days=1))]
+    safe = [estimate(**NULL), crash_rate()]
+    assert gate(safe, audits=audits, history=[absurd], planned=PLANNED).action == "stop"
+    assert gate(safe, history=[absurd], planned=PLANNED).action == "rollback"
+
+
+def test_what_crossed_is_told_by_its_own_look_though_today_has_no_number(gate: Gate) -> None:
+    gone = gate([empty(status="no_variance"), crash_rate()], history=[days_before(1)], planned=PLANNED)
+    assert gone.action == "ship"
+    assert gone.reasons[0].startswith(
+        "Play starts (7 days) is significantly better (+0.50, repeated interval +0.2"
+    )
+    turned = gate(
+        [
+            estimate(effect=-0.05, relative_effect=-0.005, relative_ci_low=-0.02, relative_ci_high=0.01),
+            crash_rate(),
+        ],
+        history=[days_before(1)],
+        planned=PLANNED,
+    )
+    assert "on 2026-03-21: −0.5% (95% interval −2.0% to +1.0%)" in turned.reasons[0]
 
 
 def test_what_would_do_at_one_look_does_not_at_many(gate: Gate) -> None:

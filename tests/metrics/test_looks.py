@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from scipy.stats import norm, t
 
-from metrics.configuration.catalogue import Catalogue
-from metrics.configuration.experiment import Experiment
+from metrics.configuration.catalogue import Catalogue, load_catalogue
+from metrics.configuration.experiment import Experiment, load_experiment
 from metrics.looks import (
     boundary_in_force,
     conditional_power,
@@ -23,7 +23,7 @@ from metrics.looks import (
 from metrics.power import Design, max_information
 from metrics.rows import Estimate, LookRow, row_of
 from metrics.sequential.boundaries import boundaries
-from tests.result_rows import DAY, configuration, crash_rate, estimate
+from tests.result_rows import CATALOGUE, DAY, EXPERIMENT, configuration, crash_rate, estimate
 
 PRIMARY = ("play_starts_7d", "treatment")
 GUARDRAIL = ("crash_rate", "treatment")
@@ -91,7 +91,8 @@ def test_with_few_households_the_boundary_is_read_off_students_t(
     (look,) = primary_looks(project, on_days([100.0], estimate(effect=0.25, df=12.0)))
     assert look.nominal_p is not None and look.repeated_ci_low is not None
     assert look.repeated_ci_low == pytest.approx(0.25 - t.isf(look.nominal_p / 2, 12) / 10)
-    assert not look.crossed
+    assert look.statistic == pytest.approx(norm.isf(t.sf(2.5, 12)))
+    assert not look.crossed and look.z_boundary is not None and look.statistic < look.z_boundary
 
 
 def test_taken_again_or_in_another_order_looks_are_the_same(project: tuple[Experiment, Catalogue]) -> None:
@@ -111,9 +112,11 @@ def test_late_data_make_new_versions_of_a_look_and_those_after_it_which_spend_no
     same = [one.input_version == other.input_version for one, other in zip(looks, again, strict=True)]
     assert same == [True, False, False, False]
     assert again[-1].alpha_spent == looks[-1].alpha_spent
-    redefined = primary_looks(project, [*rows[:3], replace(rows[3], metric_version="other")])
-    assert [look.input_version for look in redefined[:3]] == [look.input_version for look in looks[:3]]
-    assert redefined[3].input_version != looks[3].input_version
+    mended = primary_looks(
+        project, [*rows[:3], replace(rows[3], effect=0.06)]
+    )  # by other code, from the same data
+    assert [look.input_version for look in mended[:3]] == [look.input_version for look in looks[:3]]
+    assert mended[3].input_version != looks[3].input_version
 
 
 def test_less_information_than_before_spends_nothing_and_cannot_cross(
@@ -141,6 +144,25 @@ def test_the_last_look_is_at_the_planned_end_and_spends_what_is_left(
     assert [look.analysis_day for look in looks] == [DAY - timedelta(days=1), DAY]
     assert looks[1].alpha_spent == 0.05
     assert looks[1].z_boundary == boundaries([0.5, 0.525], final=True)[1].z_boundary
+
+
+def test_a_primarys_last_look_is_when_its_own_last_profile_has_matured(tmp_path: Path) -> None:
+    """Enrolment ends on 2026-03-15; a secondary of 28 days goes on until April."""
+    text = EXPERIMENT.replace("secondary: [watch_minutes_7d]", "secondary: [watch_minutes_28d]")
+    longer = "{kind: mean, measure: watch_minutes, window: 28, unit: minutes, better: higher}"
+    catalogue_text = f"{CATALOGUE}  watch_minutes_28d: {longer}\n"
+    (tmp_path / "metrics.yml").write_text(catalogue_text)
+    (tmp_path / "homepage.yml").write_text(text)
+    catalogue = load_catalogue(tmp_path / "metrics.yml")
+    experiment = load_experiment(tmp_path / "homepage.yml", catalogue)
+    assert experiment.planned_end(catalogue) == date(2026, 4, 11)
+    assert looks_planned(experiment, catalogue.metrics["play_starts_7d"], catalogue) == 14
+    rows = on_days([200.0, 220.0, 220.0], last=DAY + timedelta(days=1))
+    looks = primary_looks((experiment, catalogue), rows)
+    assert [(look.analysis_day, look.alpha_spent == 0.05) for look in looks] == [
+        (DAY - timedelta(1), False),
+        (DAY, True),
+    ]
 
 
 def test_without_a_registered_maximum_the_planned_end_is_the_only_look(
@@ -171,7 +193,8 @@ def test_a_guardrail_is_planned_by_its_margin_and_its_boundary_stays_after_all_i
     looks = ledger_of(experiment, catalogue, rows, {})[GUARDRAIL]
     assert [look.information_fraction for look in looks] == pytest.approx([0.5, 1.0, 2.0])
     assert looks[2].z_boundary is None
-    assert boundary_in_force(looks) == looks[1]
+    assert boundary_in_force(looks) == min(looks[:2], key=lambda look: look.z_boundary or 0)
+    assert boundary_in_force(looks[:1]) == looks[0]
     registered = ledger_of(experiment, catalogue, rows, {"crash_rate": 4 * most})[GUARDRAIL]
     assert registered[0].information_fraction == pytest.approx(0.125)
 

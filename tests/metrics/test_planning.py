@@ -98,7 +98,9 @@ def test_a_ratios_sd_is_by_the_delta_method(project: tuple[Experiment, Catalogue
     assert found.icc is None  # no household has two profiles
 
 
-def rows_of(project: tuple[Experiment, Catalogue], n: int, **changed: Any) -> dict[str, PowerRow]:
+def rows_of(
+    project: tuple[Experiment, Catalogue], n: int, population: int = 10**9, **changed: Any
+) -> dict[str, PowerRow]:
     """Power rows of the primary from a history of n profiles by moments: mean 2.9, sd 3.2, no covariates."""
     experiment, catalogue = project
     history = replace(history_of(*project, date(2026, 2, 23), LAST), enrollment_days=1)
@@ -127,7 +129,7 @@ def rows_of(project: tuple[Experiment, Catalogue], n: int, **changed: Any) -> di
         variance_reduction=None,
     )
     analysis = Analysis("in", (known,), (row_of(Estimate, {**row, **changed}),), ())
-    found = power_rows(experiment, history, catalogue, analysis)
+    found = power_rows(experiment, history, catalogue, analysis, population)
     return {each.metric: each for each in found}
 
 
@@ -146,6 +148,15 @@ def test_the_worked_example_from_a_history_with_its_moments(project: tuple[Exper
     days = (2 * exact.n_per_arm[0] / 20_000 - 0.5) / 0.5 + 4
     assert row.days_needed == math.ceil(days) + 6
     assert json.loads(row.assumptions or "")["exposed_from"] == "2026-02-23"
+
+
+def test_there_are_no_more_profiles_than_the_service_has(project: tuple[Experiment, Catalogue]) -> None:
+    """Half of 30,000 at most: instead of 110,000 in two weeks."""
+    many, few = rows_of(project, 20_000)["play_starts_7d"], rows_of(project, 20_000, 30_000)["play_starts_7d"]
+    assert many.mde_relative is not None and few.mde_relative is not None
+    assert few.mde_relative == pytest.approx(many.mde_relative * math.sqrt(110_000 / 15_000))
+    assert few.days_needed is None and many.days_needed is not None
+    assert few.n_per_arm == many.n_per_arm
 
 
 def test_what_cannot_be_computed_is_a_row_that_says_why(project: tuple[Experiment, Catalogue]) -> None:
