@@ -7,7 +7,7 @@ standard errors are, those of the experiment will be, at as many profiles.
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -45,7 +45,7 @@ class Enrolment:
 
     def enrolled(self, experiment: Experiment, exposed: int, days: int) -> float:
         """Profiles enrolled in so many days, of a cell in which the history exposed so many."""
-        shares = math.fsum(share for _, share in zip(range(days), share_days(experiment), strict=False))
+        shares = enrolled_share(experiment, days)
         return min(exposed / self.days * shares, exposed * self.times * experiment.stages[-1])
 
 
@@ -157,19 +157,12 @@ def power_rows(
     )
 
 
-def share_days(experiment: Experiment) -> Iterator[float]:
-    """The share of its layer that is enrolled on each day, where each stage lasts as long as it must."""
-    for share in experiment.stages[:-1]:
-        yield from [share] * experiment.min_days
-    while True:
-        yield experiment.stages[-1]
-
-
-def enrolled_share(experiment: Experiment) -> float:
-    """Sum of the shares over the days of enrolment."""
-    return math.fsum(
-        share for _, share in zip(range(experiment.enrollment_days), share_days(experiment), strict=False)
-    )
+def enrolled_share(experiment: Experiment, days: int) -> float:
+    """Sum over so many days of the share of its layer that is enrolled, where each stage lasts as long as it must."""
+    *ramp, last = experiment.stages
+    lasts = experiment.min_days
+    ramped = [max(min(days - number * lasts, lasts), 0) for number in range(len(ramp))]
+    return math.fsum(share * at for share, at in zip(ramp, ramped, strict=True)) + (days - sum(ramped)) * last
 
 
 def spread_of(moments: Moments, metric: Metric) -> Spread | None:

@@ -63,7 +63,7 @@ class Course:
             for name, margin in experiment.guardrails.items()
         }
         self.most = {**self.planned, **margins}
-        self.whole = enrolled_share(experiment)
+        self.whole = enrolled_share(experiment, experiment.enrollment_days)
 
     def run(self, rng: np.random.Generator) -> End:
         experiment = self.experiment

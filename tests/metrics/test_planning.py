@@ -4,7 +4,6 @@ import json
 import math
 from dataclasses import replace
 from datetime import date
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 from metrics.configuration.catalogue import Catalogue
 from metrics.configuration.experiment import Experiment
 from metrics.errors import InputError
-from metrics.planning import enrolled_share, history_of, power_rows, share_days, spread_of
+from metrics.planning import enrolled_share, history_of, power_rows, spread_of
 from metrics.power import Design, units_for_mean
 from metrics.rows import Estimate, PowerRow, row_of
 from metrics.statistics.analysis import Analysis, MomentsRow
@@ -57,8 +56,8 @@ def test_less_than_a_window_is_too_little(project: tuple[Experiment, Catalogue])
 
 
 def test_stages_last_as_long_as_they_must(project: tuple[Experiment, Catalogue]) -> None:
-    assert [*islice(share_days(project[0]), 6)] == [0.05, 0.05, 0.2, 0.2, 0.5, 0.5]
-    assert enrolled_share(project[0]) == pytest.approx(0.1 + 0.4 + 10 * 0.5)
+    enrolled = [enrolled_share(project[0], days) for days in range(7)]
+    assert enrolled == pytest.approx([0, 0.05, 0.1, 0.3, 0.5, 1.0, 1.5])
 
 
 def households(sizes: int, n: int, icc: float, seed: int = 3) -> pd.DataFrame:
