@@ -1,5 +1,7 @@
-"""Writes table `allocations`, from which assignment services learn who is in an experiment."""
+"""Writes table `allocations`, from which assignment services learn who is in an experiment, and who overrode a gate."""
 
+import hashlib
+import json
 import logging
 from dataclasses import asdict
 from datetime import datetime
@@ -8,6 +10,7 @@ from jobs.arguments import Conflict
 from jobs.tables import Tables, Where
 from metrics.assignment import Allocation, allocate, allocation_of, in_force
 from metrics.configuration.experiment import Experiment
+from metrics.rows import OVERRIDE
 
 log = logging.getLogger("watchlift.allocations")
 _TABLE = "allocations"
@@ -40,6 +43,38 @@ def keep_allocation(tables: Tables, experiment: Experiment, share: float, at: da
         )
     log.info("%s: %g of layer %s from %s on", experiment.id, wanted.exposed_share, experiment.layer, at)
     return wanted
+
+
+def keep_override(
+    tables: Tables,
+    experiment: Experiment,
+    share: tuple[float, float],
+    at: datetime,
+    reason: str,
+    accepted: tuple[str, ...],
+) -> None:
+    """Record among the gate's decisions that people set the share from `at` on. Safe to repeat.
+
+    share: before and from then on; accepted: metrics whose harm rolls nothing back from then on.
+    """
+    inputs = json.dumps({"accepted": accepted})
+    told = hashlib.sha256(json.dumps([*share, reason, inputs]).encode()).hexdigest()[:8]
+    row = {
+        "experiment_id": experiment.id,
+        "epoch": experiment.epoch,
+        "decided_for": at,
+        "input_version": f"{OVERRIDE}-{told}",
+        "stage_from": share[0],
+        "stage_to": share[1],
+        "action": OVERRIDE,
+        "reasons": [reason],
+        "inputs": inputs,
+        "run": tables.reason,
+        "refused": None,
+    }
+    tables.merge(
+        "rollout_decisions", tables.frame("rollout_decisions", [row]), {"experiment_id": [experiment.id]}
+    )
 
 
 def _of_layer(

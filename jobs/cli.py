@@ -10,7 +10,17 @@ from itertools import pairwise
 from pathlib import Path
 
 from jobs.arguments import Parser, WorkFailed, parse_day, run
-from jobs.commands import allocate, analyze, data_docs, explain, numbers, planning, preregister, restart
+from jobs.commands import (
+    allocate,
+    analyze,
+    data_docs,
+    decisions,
+    explain,
+    numbers,
+    planning,
+    preregister,
+    restart,
+)
 from jobs.commands.common import add_command, print_answer, print_json, print_text
 from metrics.errors import ConfigurationError, InputError
 
@@ -67,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     allocate.add_commands(commands)
     analyze.add_commands(commands)
     data_docs.add_commands(commands)
+    decisions.add_commands(commands)
     explain.add_commands(commands)
     preregister.add_commands(commands)
     restart.add_commands(commands)

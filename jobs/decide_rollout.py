@@ -15,7 +15,7 @@ from jobs.application import day_job
 from jobs.arguments import Days
 from jobs.delta_reader import readout_rows_of
 from jobs.epochs import running
-from jobs.registration import registered
+from jobs.registration import require_frozen
 from jobs.side_by_side import side_by_side
 from jobs.tables import Tables, Where
 from metrics.assignment import Allocation, in_force
@@ -23,10 +23,10 @@ from metrics.configuration.experiment import Experiment
 from metrics.decision import Decision
 from metrics.enrollment import end_of, start_of
 from metrics.errors import InputError
-from metrics.evidence import FUTILITY
+from metrics.gate import FUTILITY
 from metrics.readout.build import build_readout
 from metrics.readout.model import Readout
-from metrics.rows import LookRow
+from metrics.rows import OVERRIDE, LookRow
 
 log = logging.getLogger("watchlift.decide_rollout")
 
@@ -40,10 +40,10 @@ def decide_rollout(tables: Tables, days: Days) -> None:
 def decide_experiment(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
     """Add the looks up to the day, and the readout's decision, unless the same were made from the same rows before.
 
-    Then have `allocations` follow it from the next day on. Raises InputError where the experiment was registered by
+    Then have `allocations` follow it from the next day on. Raises InputError where the experiment began by
     another file.
     """
-    registered(tables.project, experiment)
+    require_frozen(tables.project, experiment)
     rows = readout_rows_of(tables.project, experiment, analysis_day)
     readout = build_readout(experiment, tables.project.catalogue, analysis_day, rows)
     decision = readout.decision
@@ -97,7 +97,8 @@ def _follow(
     if experiment.randomized_by == "none" or (ended and at >= start_of(ended.valid_from)):
         return
     where: Where = {"experiment_id": [experiment.id], "epoch": [experiment.epoch]}
-    made = tables.few_rows("rollout_decisions", where, ("decided_for", "stage_from", "stage_to"))
+    columns = ("decided_for", "stage_from", "stage_to", "action")
+    made = [row for row in tables.few_rows("rollout_decisions", where, columns) if row["action"] != OVERRIDE]
     alike = [row for row in made if (row["decided_for"], row["stage_from"]) == (at, decision.stage_from)]
     share = min([row["stage_to"] for row in alike], default=decision.stage_to)
     newest = max([row["decided_for"] for row in made], default=at)
@@ -114,17 +115,16 @@ def _fingerprint(columns: dict[str, Any]) -> str:
 
 
 def _columns(readout: Readout) -> dict[str, Any]:
-    """The decision with all that it rests on: looks, verdicts, margins and thresholds."""
+    """The decision with all that it rests on: metrics/gate.py finds it again from `inputs`."""
     decision = readout.decision
     inputs = {
-        "guardrails": [asdict(verdict) for verdict in decision.guardrails],
-        "primaries": [asdict(verdict) for verdict in decision.primaries],
+        **asdict(decision.facts),
+        "futility": FUTILITY,
+        "arm": decision.arm,
         "looks": [asdict(look) for look in readout.looks if look.analysis_day == readout.analysis_day],
         "planned_end": decision.planned_end,
         "stage_since": decision.stage_since,
-        "is_trusted": readout.is_trusted,
         "alpha": 1 - readout.level,
-        "futility": FUTILITY,
         "spec_hash": readout.provenance.spec_hash,
     }
     return {

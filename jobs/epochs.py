@@ -3,9 +3,10 @@
 import logging
 from datetime import date
 
-from jobs.tables import Tables
+from jobs.tables import Tables, Where
+from metrics.assignment import Allocation, allocation_of, in_force
 from metrics.configuration.experiment import Experiment
-from metrics.enrollment import RESTART, Restarts
+from metrics.enrollment import RESTART, Restarts, start_of
 from metrics.rollup.exposures import Span
 
 log = logging.getLogger("watchlift.epochs")
@@ -19,13 +20,32 @@ def restarts_of(tables: Tables) -> Restarts:
 
 
 def running(tables: Tables, day: date) -> list[Experiment]:
-    """Experiments in the epoch of that day, between their start and the day on which their last profile has matured."""
-    restarts = restarts_of(tables)
+    """Experiments in the epoch of that day, between their start and the day on which their last profile has matured.
+
+    From a rollback on, or since people closed it, nobody is treated: estimates are of the data up to then, and a day
+    that begins closed has none.
+    """
+    restarts, closed = restarts_of(tables), _closed(tables, day)
     epochs = [restarts.as_of(each, day) for each in tables.project.experiments]
-    found = [epoch for epoch in epochs if epoch.is_running(day, tables.project.catalogue)]
+    found = [
+        epoch
+        for epoch in epochs
+        if epoch.is_running(day, tables.project.catalogue) and epoch.id not in closed
+    ]
     if not found:
         log.info("no experiment runs on %s", day)
     return found
+
+
+def _closed(tables: Tables, day: date) -> set[str]:
+    """Experiments whose share is 0 when the day begins."""
+    of_these: Where = {"experiment_id": [each.id for each in tables.project.experiments]}
+    columns = tuple(tables.declared["allocations"].columns)
+    by_experiment: dict[str, list[Allocation]] = {}
+    for row in tables.few_rows("allocations", of_these, columns):
+        by_experiment.setdefault(row["experiment_id"], []).append(allocation_of(row))
+    in_force_then = {name: in_force(found, start_of(day)) for name, found in by_experiment.items()}
+    return {name for name, now in in_force_then.items() if now and not now.exposed_share}
 
 
 def spans(tables: Tables) -> dict[str, Span]:

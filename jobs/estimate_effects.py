@@ -14,6 +14,7 @@ from jobs.application import day_job
 from jobs.arguments import Days
 from jobs.build_profile_windows import KEPT_ANALYSIS_DAYS, require_days
 from jobs.epochs import running
+from jobs.registration import require_frozen
 from jobs.restatement import audited_inputs
 from jobs.side_by_side import side_by_side
 from jobs.tables import Tables, Where, code_version
@@ -38,8 +39,10 @@ def estimate_effects(tables: Tables, days: Days) -> None:
 def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
     """Replace the experiment's rows of moments, interactions, spillover and estimates for the day.
 
-    Where nobody was exposed in the epoch yet, each is a row without data.
+    Where nobody was exposed in the epoch yet, each is a row without data. Raises InputError where the experiment began
+    by another file.
     """
+    require_frozen(tables.project, experiment)
     where: Where = {"experiment_id": [experiment.id], "analysis_day": [analysis_day]}
     windows = tables.read_days("profile_windows", [analysis_day], "analysis_day").where(
         (F.col("experiment_id") == experiment.id) & (F.col("epoch") == experiment.epoch)

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
-from jobs.delta_reader import days_of, read_rows
+from jobs.delta_reader import counts_by, days_of, read_rows
 from jobs.tables import Tables
 from metrics.configuration.experiment import Experiment
 from metrics.configuration.project import Project
@@ -23,24 +23,38 @@ _TABLE = "power"
 
 
 def registered(project: Project, experiment: Experiment) -> tuple[PowerRow, ...]:
-    """What was registered for the experiment's file as it is, without Spark; nothing where it was not yet.
-
-    Raises InputError where the experiment has begun and was registered by another file.
-    """
+    """What was registered for the experiment's file, amended or not, without Spark; nothing where it was not yet."""
     found = read_rows(project.tables, _TABLE, pc.field("experiment_id") == experiment.id)
     rows = [row_of(PowerRow, row) for row in found]
     if not rows:
         return ()
-    was = json.loads(rows[0].assumptions or "{}").get("spec_hash")
-    if was == experiment.spec_hash:
-        order = {name: number for number, name in enumerate(experiment.metric_names)}
-        return tuple(sorted(rows, key=lambda row: (order[row.metric], row.stratum != ALL, row.stratum)))
-    if has_begun(project, experiment):
-        raise InputError(
-            f"experiment '{experiment.id}' began on {experiment.start} and was registered by another file ({was}, now "
-            f"{experiment.spec_hash}); restore that file: what is planned does not change under way"
+    if _registered_by(rows[0]) not in experiment.spec_hashes:
+        return ()
+    known = [row for row in rows if row.metric in experiment.metric_names]
+    return tuple(
+        sorted(
+            known,
+            key=lambda row: (experiment.metric_names.index(row.metric), row.stratum != ALL, row.stratum),
         )
-    return ()
+    )
+
+
+def require_frozen(project: Project, experiment: Experiment) -> None:
+    """Raises InputError where the experiment began by another file and the change is no amendment of it."""
+    of_it = pc.field("experiment_id") == experiment.id
+    began = counts_by(project.tables, "estimates", of_it, "spec_hash") or {}
+    planned = {_registered_by(row_of(PowerRow, row)) for row in read_rows(project.tables, "power", of_it)}
+    if not began and not (planned and has_begun(project, experiment)):
+        return
+    for was in sorted({hash_ for hash_ in (*began, *planned) if hash_} - experiment.spec_hashes):
+        raise InputError(
+            f"experiment '{experiment.id}' began by another file ({was}, now {experiment.spec_hash}); restore it, or "
+            f"record the change in it: amendments: [{{date: …, reason: …, was: {was}}}]"
+        )
+
+
+def _registered_by(row: PowerRow) -> str:
+    return str(json.loads(row.assumptions or "{}").get("spec_hash", ""))
 
 
 def has_begun(project: Project, experiment: Experiment) -> bool:
@@ -53,6 +67,7 @@ def register(tables: Tables, experiment: Experiment) -> tuple[PowerRow, ...]:
 
     Raises InputError where they are too few, or where the experiment has begun.
     """
+    require_frozen(tables.project, experiment)
     if has_begun(tables.project, experiment):
         raise InputError(
             f"experiment '{experiment.id}' began on {experiment.start}: what is planned is registered before its data "

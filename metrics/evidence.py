@@ -5,12 +5,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import Literal
 
 from metrics.configuration.catalogue import Catalogue, Metric
 from metrics.configuration.design import Design
 from metrics.configuration.experiment import Experiment
 from metrics.enrollment import EnrollmentSlice, looks_of, start_of
+from metrics.gate import (
+    GuardrailVerdict,
+    PrimaryVerdict,
+    guardrail_status,
+    primary_status,
+)
 from metrics.incident import Incident, incident_of
 from metrics.looks import (
     Ledger,
@@ -24,49 +29,17 @@ from metrics.looks import (
 )
 from metrics.rows import PROFILE, Estimate, LookRow, QualityResult, SrmCheck
 
-GuardrailStatus = Literal["passed", "breached", "undecided", "not computable"]
-PrimaryStatus = Literal["better", "worse", "open", "futile", "not significant", "not computable"]
-
 ALL = "all"
-# Below this chance to cross by the planned maximum, under the effect that the design is to detect, going on is futile.
-FUTILITY = 0.1
 # Audited once per analysis day: an earlier day's fault is not in today's numbers, but its look does not count.
 PER_ANALYSIS_DAY = ("profile_windows", "moments", "estimates")
-
-
-@dataclass(frozen=True)
-class GuardrailVerdict:
-    """`harm` is the effect in the direction that hurts, with its repeated interval, in the metric's unit.
-
-    `boundary`: the interval's half-width in standard errors, of the last look that has one.
-    """
-
-    metric: str
-    arm: str
-    verdict: GuardrailStatus
-    margin: float
-    harm: float | None
-    harm_low: float | None
-    harm_high: float | None
-    boundary: float | None = None
-
-
-@dataclass(frozen=True)
-class PrimaryVerdict:
-    """`look`: the first that crossed, else the latest. `conditional_power`: under the effect to detect."""
-
-    metric: str
-    arm: str
-    verdict: PrimaryStatus
-    look: LookRow | None = None
-    conditional_power: float | None = None
 
 
 @dataclass(frozen=True)
 class Evidence:
     """`rows` holds the overall row of the decision estimator by metric and arm, `srm` each slice's latest check.
 
-    `ledger`: the epoch's looks up to the day. `planned`: maximum information by metric, as registered.
+    `ledger`: the epoch's looks up to the day. `planned`: maximum information by metric, as registered. `accepted`: the
+    metrics whose harm people took on, each with their reason.
     """
 
     experiment: Experiment
@@ -79,6 +52,7 @@ class Evidence:
     failed_audits: tuple[QualityResult, ...]
     planned: Mapping[str, float]
     ledger: Ledger
+    accepted: Mapping[str, str]
 
     @property
     def planned_end(self) -> date:
@@ -134,23 +108,24 @@ class Evidence:
     def _primary_verdict(self, metric: str, arm: str) -> PrimaryVerdict:
         """A boundary crossed at any look of the epoch stays crossed."""
         row, looks = self._trusted_row(metric, arm), self.ledger.get((metric, arm), ())
-        is_good = self.catalogue.metrics[metric].better == "higher"
+        is_up = self.catalogue.metrics[metric].better == "higher"
+        strength = abs(row.statistic or 0.0) if row else 0.0
         if self.is_trusted and (crossed := [look for look in looks if look.crossed]):
-            against = [look for look in crossed if (look.statistic > 0) != is_good]
-            return PrimaryVerdict(metric, arm, "worse" if against else "better", [*against, *crossed][0])
+            against = [look for look in crossed if (look.statistic > 0) != is_up]
+            look = [*against, *crossed][0]
+            status = primary_status(look, is_up, False, None)
+            return PrimaryVerdict(metric, arm, status, is_up, look, strength=strength)
         if row is None or row.status != "ok":
-            return PrimaryVerdict(metric, arm, "not computable")
+            return PrimaryVerdict(metric, arm, "not computable", is_up)
         if not looks:
-            return PrimaryVerdict(metric, arm, "open")
-        alpha = level_of(self.experiment, metric)
-        definition = self.catalogue.metrics[metric]
-        is_last = looks[-1].analysis_day >= last_look(self.experiment, definition, self.catalogue)
-        if is_last or math.isclose(looks[-1].alpha_spent, alpha):
-            return PrimaryVerdict(metric, arm, "not significant", looks[-1])
+            return PrimaryVerdict(metric, arm, "open", is_up, strength=strength)
+        alpha, definition = level_of(self.experiment, metric), self.catalogue.metrics[metric]
+        end = last_look(self.experiment, definition, self.catalogue)
+        is_over = looks[-1].analysis_day >= end or math.isclose(looks[-1].alpha_spent, alpha)
         drift = drift_of(self.experiment, self.catalogue, metric)
-        power = conditional_power(looks, alpha, self.experiment.spending, drift)
-        status: PrimaryStatus = "futile" if power is not None and power < FUTILITY else "open"
-        return PrimaryVerdict(metric, arm, status, looks[-1], power)
+        power = None if is_over else conditional_power(looks, alpha, self.experiment.spending, drift)
+        status = primary_status(looks[-1], is_up, is_over, power)
+        return PrimaryVerdict(metric, arm, status, is_up, looks[-1], is_over, power, strength)
 
 
 def gather(
@@ -163,10 +138,11 @@ def gather(
     enrollment: Sequence[EnrollmentSlice] = (),
     history: Sequence[Estimate] = (),
     planned: Mapping[str, float] | None = None,
+    accepted: Mapping[str, str] | None = None,
 ) -> Evidence:
     """`estimates` of the day, `history` of the days before in its epoch; checks, blocked slices and audits up to it.
 
-    planned: maximum information by metric, as registered.
+    planned: maximum information by metric, as registered. accepted: see Evidence.
     """
     of_day = deciding_rows(experiment, catalogue, estimates)
     broken = {
@@ -185,6 +161,7 @@ def gather(
         failed_audits=_failed_audits(quality, analysis_day),
         planned=planned or {},
         ledger=ledger_of(experiment, catalogue, of_epoch, planned or {}),
+        accepted=accepted or {},
     )
 
 
@@ -234,15 +211,11 @@ def _guardrail_verdict(
     """
     look = boundary_in_force(looks)
     if row is None or row.status != "ok" or row.effect is None or row.std_error is None:
-        return GuardrailVerdict(metric.name, arm, "not computable", margin, None, None, None)
+        return GuardrailVerdict(metric.name, arm, "not computable", margin)
     harm = row.effect if metric.better == "lower" else -row.effect
     if look is None or look.nominal_p is None:
-        return GuardrailVerdict(metric.name, arm, "undecided", margin, harm, None, None)
+        return GuardrailVerdict(metric.name, arm, "undecided", margin, harm)
     boundary = critical_value(look.nominal_p, row.df)
     low, high = harm - boundary * row.std_error, harm + boundary * row.std_error
-    verdict: GuardrailStatus = "undecided"
-    if low > 0 and harm >= margin:
-        verdict = "breached"
-    elif high < margin:
-        verdict = "passed"
+    verdict = guardrail_status(margin, harm, low, high)
     return GuardrailVerdict(metric.name, arm, verdict, margin, harm, low, high, boundary)

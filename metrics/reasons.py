@@ -6,7 +6,8 @@ from datetime import date
 from metrics import wording
 from metrics.configuration.experiment import Restart
 from metrics.enrollment import name_of_slice
-from metrics.evidence import ALL, Evidence, GuardrailVerdict, PrimaryVerdict, exposed_by_arm, matured_profiles
+from metrics.evidence import ALL, Evidence, exposed_by_arm, matured_profiles
+from metrics.gate import GuardrailVerdict, PrimaryVerdict
 from metrics.incident import Culprit, Incident
 from metrics.rows import CROSSOVER, PROFILE, Estimate, LookRow, SrmCheck
 
@@ -140,6 +141,14 @@ def of_young_stage(stage: float, min_days: int, until: date) -> str:
 
 def of_finished_stage(stage: float, days: int) -> str:
     return f"No guardrail was breached in {wording.days(days)} at {wording.share(stage)} of profiles."
+
+
+def of_accepted(evidence: Evidence) -> tuple[str, ...]:
+    """What people took on, and why."""
+    return tuple(
+        f"{wording.label(metric)} rolls nothing back, as people decided: {wording.sentence(reason)}"
+        for metric, reason in evidence.accepted.items()
+    )
 
 
 def of_open_guardrails(evidence: Evidence) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 Each class names the columns that the decision and the readout use; the table's schema is in metrics/schemas.py.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -202,11 +203,15 @@ class LookRow:
     crossed: bool
 
 
+OVERRIDE = "override"
+
+
 @dataclass(frozen=True)
 class RolloutDecision:
     """A row of `rollout_decisions`; stages are shares of the layer enrolled.
 
     `run` is what the job that first decided so was given as its reason, `refused` why the share could not follow.
+    `inputs` is JSON: what it rests on, by which metrics/gate.py finds the answer again. An OVERRIDE is by people.
     """
 
     experiment_id: str
@@ -218,6 +223,16 @@ class RolloutDecision:
     reasons: tuple[str, ...] = ()
     run: str | None = None
     refused: str | None = None
+    inputs: str = "{}"
+
+    @property
+    def is_override(self) -> bool:
+        return self.action == OVERRIDE
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """Metrics whose harm rolls nothing back from then on."""
+        return tuple(json.loads(self.inputs).get("accepted", ())) if self.is_override else ()
 
     @property
     def alerts(self) -> tuple[str, ...]:

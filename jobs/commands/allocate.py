@@ -1,4 +1,4 @@
-"""`watchlift allocate`: open an experiment to a share of its layer, for the services that assign."""
+"""`watchlift allocate`: open an experiment to a share of its layer, or override its gate, with a reason."""
 
 import argparse
 from dataclasses import asdict
@@ -6,24 +6,33 @@ from typing import Any
 
 from jobs.arguments import parse_day
 from jobs.commands.common import add_command, finite, print_answer
+from metrics.assignment import in_force
 from metrics.enrollment import start_of
 from metrics.errors import InputError
 
 
 def add_commands(commands: Any) -> None:
     parser = add_command(
-        commands, "allocate", "Open an experiment to a share of its layer: a row of `allocations`.", _allocate
+        commands, "allocate", "Open an experiment to a share of its layer, or override its gate.", _allocate
     )
     parser.add_argument("experiment", metavar="EXPERIMENT")
     parser.add_argument("--share", type=finite, help="of the layer (default: the first of rollout.stages)")
     parser.add_argument(
         "--valid-from", type=parse_day, required=True, help="first day of the share, YYYY-MM-DD (UTC)"
     )
+    parser.add_argument("--reason", help="why people set it; needed once the experiment was opened")
+    parser.add_argument(
+        "--accept",
+        nargs="+",
+        default=[],
+        metavar="METRIC",
+        help="guardrails or primaries whose harm rolls nothing back from that day on",
+    )
 
 
 def _allocate(arguments: argparse.Namespace) -> None:
-    from jobs.allocations import keep_allocation
-    from jobs.delta_reader import restarts_of
+    from jobs.allocations import keep_allocation, keep_override
+    from jobs.delta_reader import allocations_of, restarts_of
     from jobs.embedded import embedded_spark
     from jobs.tables import Tables
     from metrics.configuration.project import load_project
@@ -44,14 +53,32 @@ def _allocate(arguments: argparse.Namespace) -> None:
             f"--share is {share:g}; give one from 0 to {experiment.stages[-1]:g}, the last of its rollout.stages"
         )
     at = start_of(arguments.valid_from)
+    watched = (*experiment.primary, *experiment.guardrails)
+    for metric in arguments.accept:
+        if metric not in watched:
+            raise InputError(
+                f"--accept is '{metric}'; metrics of '{experiment.id}' that roll back: {', '.join(watched)}"
+            )
+    before = in_force(
+        [each for each in allocations_of(project, experiment.id) if each.effective_from < at], at
+    )
+    reason = (arguments.reason or "").strip()
+    if not reason and (before or arguments.accept):
+        raise InputError(
+            f"'{experiment.id}' was opened before, and its gate decides since; give --reason to decide by people"
+        )
     with embedded_spark("watchlift-allocate") as spark:
         tables = Tables(spark, project, reason=f"allocate: share {share:g}")
         tables.create()
         made = keep_allocation(tables, experiment, share, at)
-    if made is None:
-        raise InputError(
-            f"--valid-from {arguments.valid_from} is before the last allocation of '{experiment.id}'; give a later day"
-        )
+        if made is None:
+            raise InputError(
+                f"--valid-from {arguments.valid_from} is before the last allocation of '{experiment.id}'; give a later "
+                "day"
+            )
+        if reason:
+            share_before = before.exposed_share if before else 0.0
+            keep_override(tables, experiment, (share_before, share), at, reason, tuple(arguments.accept))
     answer = asdict(made) | {"effective_from": made.effective_from.isoformat()}
     buckets = ", ".join(f"{first} to {end - 1}" for first, end in made.layer_buckets) or "none"
     arms = ", ".join(f"{arm} {part:g}" for arm, part in made.shares_in_order.items())

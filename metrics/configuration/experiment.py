@@ -1,6 +1,7 @@
 """One experiment's pre-registration: conf/experiments/*.yml as a frozen object (DESIGN §5)."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -27,6 +28,7 @@ TENURE_BANDS = ("new", "established", "unknown")
 NEW_PROFILE_DAYS = 30
 BUCKETS = 10_000  # of a layer, and of the arms in it
 _ROUNDING = 1e-6
+_HASH = re.compile("[0-9a-f]{16}")
 _FIRST_START, _LAST_START = date(2000, 1, 1), date(2199, 12, 31)
 
 
@@ -54,6 +56,15 @@ class Restart:
 
 
 @dataclass(frozen=True)
+class Amendment:
+    """A change of the experiment file after the start. `was`: the spec_hash of the file before it."""
+
+    day: date
+    reason: str
+    was: str
+
+
+@dataclass(frozen=True)
 class Experiment(Design):
     """An experiment on profiles, decided before the start: enrolment, windows, rollout beside its design.
 
@@ -75,12 +86,18 @@ class Experiment(Design):
     looks: str
     stages: tuple[float, ...]
     min_days: int
+    amendments: tuple[Amendment, ...] = ()
     restart: Restart | None = None
     ended: Restart | None = None
 
     @property
     def epoch(self) -> int:
         return self.restart.epoch if self.restart else 0
+
+    @property
+    def spec_hashes(self) -> frozenset[str]:
+        """Of the file as it is, and as it was before each amendment."""
+        return frozenset({self.spec_hash, *(each.was for each in self.amendments)})
 
     @property
     def drawn_by(self) -> str:
@@ -166,6 +183,7 @@ def load_experiment(path: Path, catalogue: Catalogue) -> Experiment:
         looks=sequential.choice("looks", ("daily",), "daily"),
         stages=_stages(rollout),
         min_days=rollout.days("min_days", 1),
+        amendments=_amendments(top),
         vcov=top.choice("vcov", VCOVS, "auto"),
         spec_hash=hashlib.sha256(path.read_bytes()).hexdigest()[:16],
     )
@@ -236,6 +254,22 @@ def _stages(rollout: Section) -> tuple[float, ...]:
             f"is {shown(list(stages))}; give shares to four decimals, a layer has {BUCKETS:,} buckets",
         )
     return stages
+
+
+def _amendments(top: Section) -> tuple[Amendment, ...]:
+    found: list[Amendment] = []
+    for each in top.items("amendments"):
+        day, reason, was = each.take("date", date), each.text("reason"), each.text("was")
+        if was and not _HASH.fullmatch(was):
+            each.fault(
+                "was", f"is {shown(was)}; give the file's hash before the change, as the refusal names it"
+            )
+        if day and found and day < found[-1].day:
+            each.fault("date", f"is {day}, before the amendment above it; list them in order")
+        each.finish()
+        if day:
+            found.append(Amendment(day, reason, was))
+    return tuple(found)
 
 
 def _columns(section: Section, key: str, options: tuple[str, ...]) -> tuple[str, ...]:

@@ -214,6 +214,17 @@ class Section:
         """Every key as a mapping of its own, for maps from a free name to its definition."""
         return {key: self.section(key) for key in self.values}
 
+    def items(self, key: str) -> list["Section"]:
+        """A list of mappings, each as a section; none where the key is absent."""
+        found = []
+        for number, values in enumerate(self.take(key, list, []), start=1):
+            place = ".".join(filter(None, (self.path, f"{plain(key)}[{number}]")))
+            if not isinstance(values, dict):
+                self.fault(f"{key}[{number}]", f"is {shown(values)}; expected a mapping")
+            else:
+                found.append(Section(self.file, place, values, self.faults))
+        return found
+
     def finish(self) -> None:
         unknown = [key for key in self.values if key not in self.known]
         for key in unknown[:_MOST_UNKNOWN]:

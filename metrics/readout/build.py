@@ -97,6 +97,10 @@ def build_readout(
     end = end_of(analysis_day)
     checks = [check for check in rows.srm_checks if check.window_end <= end]
     blocked = [each for each in rows.enrollment if each.since <= end]
+    overrides = sorted(
+        (each for each in rows.rollout_decisions if each.is_override and each.decided_for < end),
+        key=lambda each: each.decided_for,
+    )
     evidence = gather(
         experiment,
         catalogue,
@@ -107,6 +111,7 @@ def build_readout(
         blocked,
         rows.history,
         rows.planned,
+        {metric: each.reasons[0] for each in overrides for metric in each.accepted},
     )
     decision = decide(evidence, _stage_in_force(experiment, rows, analysis_day))
     primary = [row for (metric, _), row in evidence.rows.items() if metric == experiment.primary[0]]
@@ -119,6 +124,8 @@ def build_readout(
         last_enrollment_day=experiment.last_enrollment_day,
         epoch=rows.estimates[0].epoch,
         restart=experiment.restart,
+        amendments=experiment.amendments,
+        overrides=tuple(overrides),
         control=experiment.control,
         arms=_arm_counts(experiment, primary, evidence.srm, rows.analysed),
         level=1 - experiment.alpha,

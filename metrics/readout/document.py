@@ -18,7 +18,8 @@ def render_json(readout: Readout) -> str:
 def document(readout: Readout) -> dict[str, Any]:
     """Plain values, with the decision's headline and the business terms in words added."""
     plain: dict[str, Any] = jsonable(readout)
-    plain["decision"]["headline"] = headline(readout)
+    decision = plain["decision"]
+    plain["decision"] = {**decision, **decision.pop("facts"), "headline": headline(readout)}
     for term, words in zip(plain["business"], readout.business, strict=True):
         term["sentence"] = f"{words.headline}: {words.detail}"
     return plain

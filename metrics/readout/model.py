@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from metrics.assignment import Allocation
-from metrics.configuration.experiment import Restart
+from metrics.configuration.experiment import Amendment, Restart
 from metrics.decision import Decision
 from metrics.enrollment import EnrollmentSlice, Restarts
 from metrics.incident import Incident
@@ -147,7 +147,10 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Readout:
-    """`start` and `last_enrollment_day` are those of the epoch, which `restart` began; None in the first."""
+    """`start` and `last_enrollment_day` are those of the epoch, which `restart` began; None in the first.
+
+    `overrides`: the shares that people set, up to the day.
+    """
 
     experiment_id: str
     owner: str
@@ -157,6 +160,8 @@ class Readout:
     last_enrollment_day: date
     epoch: int
     restart: Restart | None
+    amendments: tuple[Amendment, ...]
+    overrides: tuple[RolloutDecision, ...]
     control: str
     arms: tuple[ArmCounts, ...]
     level: float

@@ -60,6 +60,7 @@ def render_page(readout: Readout) -> str:
         readout=readout,
         headline=phrases.headline(readout),
         epoch_sentence=phrases.epoch_sentence(readout),
+        by_people=phrases.people_sentences(readout),
         business=_business(readout),
         main=_effects("Primary and secondary metrics", main),
         guardrails=_guardrails(readout),

@@ -39,6 +39,20 @@ def epoch_sentence(readout: Readout) -> str:
     )
 
 
+def people_sentences(readout: Readout) -> tuple[str, ...]:
+    """What people changed after the start: of the experiment file, and of the rollout."""
+    amended = (
+        f"Experiment file amended on {each.day}: {wording.sentence(each.reason)}"
+        for each in readout.amendments
+    )
+    decided = (
+        f"Share set from {wording.share(each.stage_from)} to {wording.share(each.stage_to)} by people from "
+        f"{each.decided_for:%Y-%m-%d} on: {wording.sentence(each.reasons[0])}"
+        for each in readout.overrides
+    )
+    return (*amended, *decided)
+
+
 def srm_sentence(readout: Readout) -> str:
     srm = readout.srm
     if not srm.is_gate:

@@ -8,7 +8,7 @@ from scipy.special import ndtr, ndtri
 from metrics import wording
 from metrics.configuration.catalogue import Catalogue
 from metrics.configuration.experiment import Experiment
-from metrics.evidence import FUTILITY
+from metrics.gate import FUTILITY
 from metrics.looks import level_of, looks_planned
 from metrics.readout.page import environment
 from metrics.readout.plots import Course, curves

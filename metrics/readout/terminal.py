@@ -15,6 +15,7 @@ from metrics.readout.phrases import (
     headline,
     household_sentences,
     observed,
+    people_sentences,
     quality_sentence,
     some,
     srm_sentence,
@@ -44,6 +45,8 @@ def _head(readout: Readout) -> Iterator[str]:
         yield from _wrap(readout.hypothesis)
     if readout.restart:
         yield from _wrap(epoch_sentence(readout))
+    for told in people_sentences(readout):
+        yield from _wrap(told)
     yield "=" * WIDTH
 
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from metrics.configuration.catalogue import Catalogue
 from metrics.configuration.experiment import Experiment
-from metrics.decision import Action, Stage, decide
+from metrics.decision import Stage, decide
 from metrics.enrollment import end_of
 from metrics.evidence import decision_estimator, gather
+from metrics.gate import Action
 from metrics.looks import planned_information
 from metrics.planning import enrolled_share
 from metrics.rows import PROFILE, Estimate, SrmCheck

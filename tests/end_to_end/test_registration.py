@@ -9,8 +9,10 @@ import pytest
 
 from jobs.arguments import Days
 from jobs.decide_rollout import decide_experiment, decide_rollout
+from jobs.estimate_effects import estimate_experiment
 from jobs.registration import history_span, register, registered
 from jobs.tables import Tables
+from metrics.configuration.experiment import Amendment, Experiment
 from metrics.configuration.project import load_project
 from metrics.errors import InputError
 from tests.end_to_end.conftest import ANALYSIS_DAY, CONF
@@ -73,12 +75,18 @@ def test_what_was_registered_does_not_change_under_way(tables: Tables, small_run
     with pytest.raises(InputError, match="began on 2026-03-02: what is planned is registered before"):
         register(tables, experiment)
     other = replace(experiment, spec_hash="another")
-    for refused in (
-        lambda: registered(tables.project, other),
-        lambda: decide_experiment(tables, other, ANALYSIS_DAY),
-    ):
-        with pytest.raises(InputError, match="began on 2026-03-02 and was registered by another file"):
-            refused()
+
+    def estimate(tables: Tables, experiment: Experiment) -> None:
+        estimate_experiment(tables, experiment, ANALYSIS_DAY)
+
+    for refused in (register, estimate):
+        with pytest.raises(InputError, match=f"began by another file \\({experiment.spec_hash}, now another"):
+            refused(tables, other)
+    amended = replace(other, amendments=(Amendment(ANALYSIS_DAY, "a typo", experiment.spec_hash),))
+    assert registered(tables.project, amended)
+    decide_experiment(tables, amended, ANALYSIS_DAY)
+    with pytest.raises(InputError, match="began by another file"):
+        decide_experiment(tables, other, ANALYSIS_DAY)
 
 
 def test_only_an_unbroken_run_of_days_before_the_start_is_history(small_run: Tables) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.allocations import keep_allocation
-from jobs.decide_rollout import decide_experiment
+from jobs.allocations import keep_allocation, keep_override
+from jobs.arguments import Days
+from jobs.decide_rollout import decide_rollout
 from jobs.delta_reader import allocations_of
-from jobs.epochs import running
 from jobs.list_alerts import alerts_of
 from jobs.tables import Tables
 from metrics.configuration.project import load_project
@@ -32,11 +32,10 @@ def decide(tables: Tables, day: date, *changed: dict[str, Any], input_version: s
     """The action for a day on which guardrails are as `changed` says, else well."""
     names = {row["metric"] for row in changed}
     rows = [*(row for row in usual_estimates() if row["metric"] not in names), *changed]
-    identity = {"experiment_id": ID, "analysis_day": day, "input_version": input_version}
+    identity = {"experiment_id": ID, "analysis_day": day, "input_version": input_version, "spec_hash": None}
     write_estimates(tables.project.data_dir, [{**row, **identity} for row in rows])
     write_srm(tables.project.data_dir, [srm_check(window_end=at(day + timedelta(1)), experiment_id=ID)])
-    (experiment,) = running(tables, day)
-    decide_experiment(tables, experiment, day)
+    decide_rollout(tables, Days(day, day))
     made = tables.read("rollout_decisions").collect()
     return "/".join(
         sorted({row["action"] for row in made if row["decided_for"].date() == day + timedelta(1)})
@@ -69,7 +68,7 @@ def looked(tables: Tables) -> dict[tuple[str, int], int]:
 
 
 def on_day(day: date, version: str = "v1", **changed: Any) -> list[dict[str, Any]]:
-    identity = {"experiment_id": ID, "analysis_day": day, "input_version": version}
+    identity = {"experiment_id": ID, "analysis_day": day, "input_version": version, "spec_hash": None}
     return [{**row, **identity, **changed} for row in usual_estimates()]
 
 
@@ -81,8 +80,7 @@ def test_a_look_is_kept_once_and_late_data_add_a_version_of_it_and_of_those_afte
         write_estimates(tables.project.data_dir, [row for of_day in rows.values() for row in of_day])
         for day in days:
             if day >= from_day:
-                (experiment,) = running(tables, day)
-                decide_experiment(tables, experiment, day)
+                decide_rollout(tables, Days(day, day))
 
     write_srm(tables.project.data_dir, [srm_check(window_end=at(START), experiment_id=ID)])
     decide_all()
@@ -133,7 +131,7 @@ def test_a_breach_closes_at_once_whatever_was_planned_and_stays_closed(opened: T
     assert shares(opened) == closed
     assert decide(opened, START, input_version="v2") == "hold/rollback"  # late data; the more careful counts
     assert shares(opened) == closed
-    assert decide(opened, START + timedelta(1)) == "rollback"
+    assert decide(opened, START + timedelta(1)) == ""  # nobody is treated any more
     assert shares(opened) == closed
 
 
@@ -150,7 +148,7 @@ def test_shares_that_people_set_are_the_stage_that_the_gate_goes_on_from(opened:
     assert decide(opened, START + timedelta(2)) == "advance"
     assert shares(opened) == {START: 0.01, START + timedelta(1): 0.2, START + timedelta(3): 0.5}
     keep_allocation(opened, experiment, 0.0, at(START + timedelta(4)))
-    assert decide(opened, START + timedelta(4)) == "rollback"
+    assert decide(opened, START + timedelta(4)) == ""
     assert shares(opened)[START + timedelta(4)] == 0.0
 
 
@@ -190,13 +188,37 @@ def test_a_breach_found_late_closes_from_the_newest_day_and_leaves_what_was_in_f
     assert shares(opened) == by_people
 
 
-def test_a_decision_at_another_stage_is_none_to_compare_with(tables: Tables) -> None:
-    (experiment,) = tables.project.experiments
-    keep_allocation(tables, experiment, 0.0, at(START))
-    assert decide(tables, START) == "rollback"
-    keep_allocation(tables, experiment, 0.05, at(START))
-    assert decide(tables, START, input_version="v2") == "hold/rollback"
-    assert shares(tables) == {START: 0.05}
+def test_a_decision_at_another_stage_is_none_to_compare_with(opened: Tables) -> None:
+    (experiment,) = opened.project.experiments
+    decide(opened, START)
+    assert decide(opened, START + timedelta(1), BREACH) == "rollback"
+    opened.delete("allocations", "exposed_share = 0")
+    keep_allocation(opened, experiment, 0.2, at(START + timedelta(1)))
+    assert decide(opened, START + timedelta(1), input_version="v2") == "hold/rollback"
+    assert shares(opened) == {START: 0.01, START + timedelta(1): 0.2}
+
+
+def test_people_override_the_gate_with_a_reason_and_may_take_a_harm_on(opened: Tables) -> None:
+    (experiment,) = opened.project.experiments
+    decide(opened, START, BREACH)
+    again = at(START + timedelta(3))
+    for _ in range(2):
+        keep_allocation(opened, experiment, 0.05, again)
+        keep_override(opened, experiment, (0.0, 0.05), again, "crashes of a test device", ("crash_rate",))
+    assert decide(opened, START + timedelta(3), BREACH) == "hold"  # the stage's minimum of days
+    assert decide(opened, START + timedelta(4), BREACH) == "advance"
+    (made,) = opened.read("rollout_decisions").where("action = 'override'").collect()
+    assert (made["stage_from"], made["stage_to"], made["reasons"]) == (
+        0.0,
+        0.05,
+        ["crashes of a test device"],
+    )
+    (hold,) = opened.read("rollout_decisions").where("action = 'hold'").collect()
+    assert hold["reasons"][-1] == (
+        "Crash rate rolls nothing back, as people decided: crashes of a test device."
+    )
+    other = crash_rate(effect=0.01, half_width=0.001, metric="start_failure_rate")
+    assert decide(opened, START + timedelta(5), BREACH, other) == "rollback"
 
 
 def test_a_layer_without_room_is_an_alarm_and_no_end_of_the_run(

@@ -1,7 +1,9 @@
 """Every branch of the gate, from rows as the tables hold them."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from metrics.decision import Decision, Stage, decide
 from metrics.enrollment import EnrollmentSlice
 from metrics.evidence import gather
+from metrics.gate import FUTILITY, replayed
 from metrics.rows import Estimate, QualityResult, SrmCheck, row_of
 from tests.result_rows import DAY, EXPERIMENT, configuration, crash_rate, empty, estimate, quality, srm_check
 
@@ -37,6 +40,7 @@ class Gate:
         enrollment: Sequence[EnrollmentSlice] = (),
         history: Sequence[Mapping[str, Any]] = (),
         planned: Mapping[str, float] | None = None,
+        accepted: Mapping[str, str] | None = None,
     ) -> Decision:
         evidence = gather(
             self.experiment,
@@ -48,8 +52,18 @@ class Gate:
             enrollment,
             [row_of(Estimate, row) for row in history],
             planned,
+            accepted,
         )
-        return decide(evidence, stage)
+        decision = decide(evidence, stage)
+        assert_replayed(decision)
+        return decision
+
+
+def assert_replayed(decision: Decision) -> None:
+    """What a decision row keeps leads to the same answer."""
+    kept = json.loads(json.dumps(asdict(decision.facts) | {"futility": FUTILITY}, default=str))
+    found = replayed(kept)
+    assert (found.action, found.stage_to, found.arm) == (decision.action, decision.stage_to, decision.arm)
 
 
 # A guardrail that was looked at with all the information of its plan: the boundary stays at its 1.96.
@@ -344,3 +358,29 @@ def test_one_treatment_against_rolls_back_although_another_won(tmp_path: Path) -
     decision = gate(arms({"effect": -0.5, "relative_effect": -0.05}, {}))
     assert decision.action == "rollback"
     assert decision.reasons[0].startswith("Play starts (7 days) in a is significantly worse: −")
+
+
+def test_a_replay_finds_each_verdict_again_from_its_numbers(gate: Gate) -> None:
+    decision = gate([estimate(), crash_rate()])
+    kept = json.loads(json.dumps(asdict(decision.facts) | {"futility": FUTILITY}, default=str))
+    assert replayed(kept).action == "ship"
+    (guardrail,) = kept["guardrails"]
+    guardrail["margin"] = -0.01
+    guardrail["harm_low"] = 0.00001
+    assert replayed(kept).action == "rollback"
+    del kept["accepted"]
+    with pytest.raises(KeyError):
+        replayed(kept)
+
+
+def test_a_harm_that_people_took_on_rolls_nothing_back_and_is_told(gate: Gate) -> None:
+    why = {"crash_rate": "a broken counter", "play_starts_7d": "sought so"}
+    decision = gate([estimate(), crash_rate(0.0006)], accepted=why)
+    assert (decision.action, decision.guardrails[0].verdict) == ("ship", "breached")
+    assert decision.reasons[-2:] == (
+        "Crash rate rolls nothing back, as people decided: a broken counter.",
+        "Play starts (7 days) rolls nothing back, as people decided: sought so.",
+    )
+    worse = estimate(effect=-0.5, relative_effect=-0.05)
+    assert gate([worse, crash_rate(0.0006)], accepted=why).action == "stop"
+    assert gate([worse, crash_rate(0.0006)], accepted={"play_starts_7d": "sought so"}).action == "rollback"

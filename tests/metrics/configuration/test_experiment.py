@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from metrics.configuration.catalogue import Catalogue, load_catalogue
-from metrics.configuration.experiment import Experiment, load_experiment
+from metrics.configuration.experiment import Amendment, Experiment, load_experiment
 from metrics.errors import ConfigurationError
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
@@ -51,9 +51,35 @@ def test_the_hash_follows_the_file(tmp_path: Path, catalogue: Catalogue) -> None
     assert load(tmp_path, catalogue, ("power: 0.8", "power: 0.9")).spec_hash != unchanged
 
 
+def test_an_amendment_names_the_file_before_it(tmp_path: Path, catalogue: Catalogue) -> None:
+    before = load(tmp_path, catalogue)
+    record = f"amendments: [{{date: 2026-03-04, reason: One more segment., was: {before.spec_hash}}}]\nowner:"
+    amended = load(tmp_path, catalogue, ("owner:", record))
+    assert amended.amendments == (Amendment(date(2026, 3, 4), "One more segment.", before.spec_hash),)
+    assert amended.spec_hashes == {before.spec_hash, amended.spec_hash}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
+        ("owner:", "amendments: yes\nowner:", "amendments: is True; expected a list"),
+        ("owner:", "amendments: [late]\nowner:", "amendments[1]: is 'late'; expected a mapping"),
+        (
+            "owner:",
+            "amendments: [{date: 2026-03-04, reason: '', was: 0123456789abcdef}]\nowner:",
+            "amendments[1].reason: is empty; give a text",
+        ),
+        (
+            "owner:",
+            "amendments: [{date: 2026-03-04, reason: more, was: before}]\nowner:",
+            "amendments[1].was: is 'before'; give the file's hash before the change",
+        ),
+        (
+            "owner:",
+            "amendments: [{date: 2026-03-04, reason: a, was: 0123456789abcdef}, "
+            "{date: 2026-03-03, reason: b, was: 0123456789abcdee}]\nowner:",
+            "amendments[2].date: is 2026-03-03, before the amendment above it",
+        ),
         ("owner:", "ownr:", "ownr: is not a key here; did you mean 'owner'?"),
         ("control: 0.5,", "control: 0.6,", "arms: shares add up to 1.1; they must add up to 1"),
         ("control: 0.5, treatment: 0.5", "control: 0.5", "arms: names 1;"),

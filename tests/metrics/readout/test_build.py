@@ -11,7 +11,7 @@ from metrics.errors import InputError
 from metrics.readout.page import render_page
 from metrics.readout.terminal import render_text
 from tests.metrics.readout.readouts import readout_of
-from tests.result_rows import DAY, crash_rate, empty, estimate, srm_check, usual_estimates
+from tests.result_rows import DAY, EXPERIMENT, crash_rate, empty, estimate, srm_check, usual_estimates
 
 
 def test_metrics_in_file_order_with_their_readings(tmp_path: Path) -> None:
@@ -155,3 +155,22 @@ def test_a_new_epoch_has_its_own_enrolment_and_says_what_began_it(tmp_path: Path
     said = "Epoch 1, restarted on 2026-03-21: bots were counted. Profiles exposed before"
     assert said in " ".join(render_text(readout).split())
     assert said in " ".join(render_page(readout).split())
+
+
+def test_what_people_changed_is_told_on_the_page_and_in_the_terminal(tmp_path: Path) -> None:
+    record = "amendments: [{date: 2026-03-04, reason: One more segment., was: 0123456789abcdef}]\n"
+    reopened = {**decided(5, 0.0, 0.05, "override"), "reasons": ["crashes of a test device"]}
+    to_come = {**decided(0, 0.05, 0.5, "override"), "reasons": ["not yet"]}
+    taken_on = {"inputs": '{"accepted": ["crash_rate"]}'}
+    readout = readout_of(
+        tmp_path, EXPERIMENT + record, rollout_decisions=[{**reopened, **taken_on}, {**to_come, **taken_on}]
+    )
+    assert readout.decision.facts.accepted == ("crash_rate",)
+    page, text = render_page(readout), " ".join(render_text(readout).split())
+    for told in (
+        "Experiment file amended on 2026-03-04: One more segment.",
+        "Share set from 0% to 5% by people from 2026-03-17 on: crashes of a test device.",
+        "Crash rate rolls nothing back, as people decided: crashes of a test device.",
+    ):
+        assert told in page and told in text
+    assert "not yet" not in page + text
