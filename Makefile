@@ -27,7 +27,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Another Spark, or another project's modules, must not slip in.
 unexport SPARK_HOME SPARK_CONF_DIR PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON PYTHONPATH PYTHONHOME
 
-.PHONY: help setup preflight test lint demo incident data-docs faults airflow cluster stop lock clean
+.PHONY: help setup preflight test lint demo incident rollout data-docs faults airflow cluster stop lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,11 @@ incident: DATA_DIR = incident_data
 incident: setup ## Replay an incident of the sample ratio through Airflow, restart included: docs/incident.md.
 	@$(BIN)/python scripts/preflight.py --data-dir "$(DATA_DIR)" --port $(AIRFLOW_PORT)
 	@$(BIN)/python -m scripts.incident --data-dir "$(DATA_DIR)" --port $(AIRFLOW_PORT)
+
+rollout: DATA_DIR = rollout_data
+rollout: setup ## Replay three gated rollouts through Airflow, a killed scheduler and a backfill included: docs/rollout.md.
+	@$(BIN)/python scripts/preflight.py --data-dir "$(DATA_DIR)" --port $(AIRFLOW_PORT)
+	@$(BIN)/python -m scripts.rollout --data-dir "$(DATA_DIR)" --port $(AIRFLOW_PORT)
 
 data-docs: setup ## The audits of the last days on DATA_DIR as Great Expectations' pages.
 	@$(BIN)/watchlift data-docs --data-dir "$(DATA_DIR)"

@@ -175,8 +175,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--master", default="local[*]", help="Spark master of the connection spark_default")
     parser.add_argument("--first-day", type=date.fromisoformat, help="first day that catch-up runs")
     parser.add_argument("--last-day", type=date.fromisoformat, help="last day that catch-up runs")
+    parser.add_argument("--conf-dir", type=Path, help="another configuration than the project's")
     options = parser.parse_args(argv)
-    settings = Settings(options.data_dir.absolute(), options.master, options.port)
+    own_conf = options.conf_dir.absolute() if options.conf_dir else None
+    settings = Settings(options.data_dir.absolute(), options.master, options.port, own_conf=own_conf)
     signal.signal(signal.SIGTERM, interrupted)
     part_of_a_run = processes.MARK in os.environ
     try:

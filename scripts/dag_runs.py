@@ -5,13 +5,14 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from scripts import processes
-from scripts.airflow_api import AirflowApi, TaskState
+from scripts.airflow_api import AirflowApi, RunState, TaskState
 from scripts.airflow_local import ready_file
 from scripts.environment import Settings, environment
 from scripts.errors import RunError
@@ -34,6 +35,7 @@ def start_airflow(
     command = [sys.executable, "-m", "scripts.airflow_local", "--data-dir", str(settings.data_dir)]
     command += ["--port", str(settings.port), "--master", settings.master]
     command += ["--last-day", str(last_day), *(["--first-day", str(first_day)] if first_day else [])]
+    command += ["--conf-dir", str(settings.conf_dir)]
     own = environment(settings) | {"PYTHONPATH": str(settings.root)} | dict(variables or {})
     return processes.start(command, settings.data_dir, own, settings.logs / "airflow.log")
 
@@ -61,11 +63,13 @@ class DagRuns:
 
     def run(self, dag_id: str, partition_key: str, until: str | None = None) -> None:
         """Trigger the DAG for a partition and wait for it; or for `until`, a DAG that follows it."""
+        last = until or dag_id
+        before = self._succeeded(last, self.api.states())[partition_key]
         self.api.trigger(dag_id, partition_key)
-        self.wait(until or dag_id, [partition_key])
+        self.wait(last, [partition_key], before + 1)
 
-    def wait(self, dag_id: str, partition_keys: Sequence[str]) -> None:
-        """Return once the DAG's runs of all partitions succeeded, telling each task's changes of state on the way.
+    def wait(self, dag_id: str, partition_keys: Sequence[str], times: int = 1) -> None:
+        """Return once so many of the DAG's runs of each partition succeeded, telling each task's changes of state.
 
         Raises RunError where a task of any DAG failed.
         """
@@ -76,8 +80,8 @@ class DagRuns:
             tasks = [task for run in runs for task in run.tasks]
             self.teller.tell(tasks)
             raise_failure(tasks, self.settings)
-            succeeded = {run.partition_key for run in runs if (run.dag_id, run.state) == (dag_id, "success")}
-            if succeeded.issuperset(partition_keys):
+            succeeded = self._succeeded(dag_id, runs)
+            if all(succeeded[key] >= times for key in partition_keys):
                 return
             if time.monotonic() > deadline:
                 raise RunError(
@@ -86,6 +90,16 @@ class DagRuns:
             running = [f"{task.task_id} of {task.partition_key}" for task in tasks if task.state == "running"]
             self.progress.still(f"running: {', '.join(running) or 'only the scheduler'}")
             time.sleep(LOOK_AGAIN_SECONDS)
+
+    def look_on(self) -> None:
+        """Tell what changed since the last time. Raises RunError where a task failed."""
+        check_running(self.airflow, self.settings)
+        tasks = [task for run in self.api.states() for task in run.tasks]
+        self.teller.tell(tasks)
+        raise_failure(tasks, self.settings)
+
+    def _succeeded(self, dag_id: str, runs: Sequence[RunState]) -> Counter[str]:
+        return Counter(run.partition_key for run in runs if (run.dag_id, run.state) == (dag_id, "success"))
 
 
 def check_running(airflow: subprocess.Popen[bytes], settings: Settings) -> None:

@@ -27,12 +27,13 @@ FEW_ROWS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """One run: where it writes, which Spark it uses, where Airflow listens."""
+    """One run: where it writes, which Spark it uses, where Airflow listens; `own_conf`: another than the project's."""
 
     data_dir: Path
     master: str = "local[*]"
     port: int = 8080
     root: Path = ROOT
+    own_conf: Path | None = None
 
     @property
     def airflow_home(self) -> Path:
@@ -44,7 +45,7 @@ class Settings:
 
     @property
     def conf_dir(self) -> Path:
-        return self.root / "conf"
+        return self.own_conf or self.root / "conf"
 
     @property
     def properties_file(self) -> Path:

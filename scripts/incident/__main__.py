@@ -29,8 +29,9 @@ from scripts.airflow_local import api_of, interrupted, refuse_second_run
 from scripts.dag_runs import DagRuns, start_airflow
 from scripts.environment import Settings, environment
 from scripts.errors import RunError
+from scripts.findings import as_table
 from scripts.incident import landing
-from scripts.incident.checks import Checks, as_table
+from scripts.incident.checks import Checks
 from scripts.incident.landing import HOURS, Incident
 from scripts.incident.webhook import Webhook
 from scripts.progress import Progress
@@ -217,7 +218,7 @@ def replay_incident(settings: Settings, exposures: int, seed: int) -> None:
         drawn = landing.incident(experiment, restart, exposures, rng)
         replay = Replay(settings, Checks(project, experiment), drawn, restart, rng, progress)
         run_replay(replay, DagRuns(api_of(settings), airflow, settings, progress), webhook)
-    print(f"\n{as_table(replay.checks.findings)}\nTables and logs: {settings.data_dir}")
+    print(f"\n{as_table(replay.checks.findings.all)}\nTables and logs: {settings.data_dir}")
     print(f"Time: {progress.seconds:.0f} s")
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import pyarrow.compute as pc
@@ -16,14 +16,8 @@ from metrics.configuration.project import Project
 from metrics.enrollment import BLOCKED, EnrollmentSlice, end_of, known_at
 from metrics.rows import PROFILE, Estimate, SrmCheck, row_of
 from metrics.statistics.layout import ALL
-from scripts.errors import RunError
+from scripts.findings import Findings
 from scripts.incident.landing import BROKEN_DEVICE, arms_of
-
-
-class Finding(NamedTuple):
-    step: str
-    seen: str
-    expected: str
 
 
 @dataclass
@@ -32,13 +26,7 @@ class Checks:
 
     project: Project
     experiment: Experiment
-    findings: list[Finding] = field(default_factory=list)
-
-    def expect(self, step: str, seen: str, expected: str, holds: bool | None = None) -> None:
-        """`holds`: whether it is as expected, where that is not to say the same."""
-        self.findings.append(Finding(step, seen, expected))
-        if not (seen == expected if holds is None else holds):
-            raise RunError(f"{step}: {seen}; expected {expected}")
+    findings: Findings = field(default_factory=Findings)
 
     def blocked(self, epoch: int = 0) -> list[EnrollmentSlice]:
         found = [row_of(EnrollmentSlice, row) for row in self._rows("enrollment_status")]
@@ -49,21 +37,21 @@ class Checks:
         """The slice that is blocked, since when, and that all that had `landed` by then was counted."""
         since, slice_ = {each.name: each.since for each in self.blocked()}, f"device {BROKEN_DEVICE}"
         elsewhere = [name for name in since if BROKEN_DEVICE not in name]
-        self.expect("blocked", ", ".join(since), slice_, slice_ in since)
-        self.expect("blocked on other devices", ", ".join(elsewhere) or "none", "none")
-        self.expect("blocked since", f"{since[slice_]:%Y-%m-%d %H:%M}", f"{until:%Y-%m-%d %H:%M}")
+        self.findings.expect("blocked", ", ".join(since), slice_, slice_ in since)
+        self.findings.expect("blocked on other devices", ", ".join(elsewhere) or "none", "none")
+        self.findings.expect("blocked since", f"{since[slice_]:%Y-%m-%d %H:%M}", f"{until:%Y-%m-%d %H:%M}")
         checks = [row_of(SrmCheck, row) for row in self._rows("srm_checks")]
         known = known_at(checks)[until].profiles
-        self.expect("profiles exposed by then", f"{known:,}", f"{len(landed):,}")
+        self.findings.expect("profiles exposed by then", f"{known:,}", f"{len(landed):,}")
         place = ("cumulative", until, PROFILE, "device", BROKEN_DEVICE)
         (check,) = [each for each in checks if _place(each) == place]
         on_device = arms_of(landed[landed["device"] == BROKEN_DEVICE])
-        self.expect(f"on {BROKEN_DEVICE} by then", in_words(check.observed), in_words(on_device))
+        self.findings.expect(f"on {BROKEN_DEVICE} by then", in_words(check.observed), in_words(on_device))
 
     def alerts(self, step: str, messages: Sequence[str]) -> None:
         """Each blocked slice was told once, in the words of its row."""
         due = sorted(f"watchlift: {each.alert}" for each in self.blocked())
-        self.expect(
+        self.findings.expect(
             step, str(len(messages)), f"{len(due)}, one for each blocked slice", sorted(messages) == due
         )
 
@@ -73,14 +61,14 @@ class Checks:
         self.exposures(day, landed)
         statuses = {row.status for row in self._estimates(day)}
         holds = "srm_blocked" in statuses and "ok" not in statuses
-        self.expect(f"{day}: estimates", ", ".join(sorted(statuses)), "srm_blocked, none ok", holds)
+        self.findings.expect(f"{day}: estimates", ", ".join(sorted(statuses)), "srm_blocked, none ok", holds)
         decisions = self._decisions(day)
-        self.expect(f"{day}: decision", _each(row["action"] for row in decisions), "hold")
-        self.expect(f"{day}: of epoch", _each(row["epoch"] for row in decisions), "0")
+        self.findings.expect(f"{day}: decision", _each(row["action"] for row in decisions), "hold")
+        self.findings.expect(f"{day}: of epoch", _each(row["epoch"] for row in decisions), "0")
 
     def exposures(self, day: date, landed: pd.DataFrame) -> None:
         of_day = counts_by(self.project.tables, "exposures", pc.field("day") == pc.scalar(day), "arm")
-        self.expect(f"{day}: exposures", in_words(of_day or {}), in_words(arms_of(landed)))
+        self.findings.expect(f"{day}: exposures", in_words(of_day or {}), in_words(arms_of(landed)))
 
     def new_epoch(self, day: date, epoch: int, profiles: Mapping[str, int], metrics: Sequence[str]) -> None:
         """The decision of the day and its estimates are of the epoch and of exactly its profiles; the page is there.
@@ -88,19 +76,21 @@ class Checks:
         `metrics`: those whose numbers are known by then.
         """
         estimates, decisions, expected = self._estimates(day), self._decisions(day), in_words(profiles)
-        self.expect(f"{day}: blocked", str(len(self.blocked(epoch))), "0")
-        self.expect(f"{day}: estimates of epoch", _each(row.epoch for row in estimates), str(epoch))
+        self.findings.expect(f"{day}: blocked", str(len(self.blocked(epoch))), "0")
+        self.findings.expect(f"{day}: estimates of epoch", _each(row.epoch for row in estimates), str(epoch))
         windows = counts_by(self.project.tables, "profile_windows", self._of(day), "arm")
-        self.expect(f"{day}: profiles in windows", in_words(windows or {}), expected)
+        self.findings.expect(f"{day}: profiles in windows", in_words(windows or {}), expected)
         known = [row for row in estimates if row.segment == ALL and row.status == "ok"]
-        self.expect(f"{day}: metrics known", _each(row.metric for row in known), _each(metrics))
-        self.expect(f"{day}: profiles in them", _each(map(_profiles, known), "; "), expected)
+        self.findings.expect(f"{day}: metrics known", _each(row.metric for row in known), _each(metrics))
+        self.findings.expect(f"{day}: profiles in them", _each(map(_profiles, known), "; "), expected)
         blocked = sum(row.status == "srm_blocked" for row in estimates)
-        self.expect(f"{day}: estimates srm_blocked", str(blocked), "0")
-        self.expect(f"{day}: decision of epoch", _each(row["epoch"] for row in decisions), str(epoch))
+        self.findings.expect(f"{day}: estimates srm_blocked", str(blocked), "0")
+        self.findings.expect(
+            f"{day}: decision of epoch", _each(row["epoch"] for row in decisions), str(epoch)
+        )
         self._rests_on(f"{day}: guardrails decided on", decisions, known)
         page = readout_files(self.project.data_dir, self.experiment.id, day).page
-        self.expect(f"{day}: page", page.name if page.is_file() else "none", f"{day}.html")
+        self.findings.expect(f"{day}: page", page.name if page.is_file() else "none", f"{day}.html")
 
     def _rests_on(self, step: str, decisions: Iterable[Mapping[str, Any]], known: Iterable[Estimate]) -> None:
         """The decision kept the numbers that it read."""
@@ -108,7 +98,7 @@ class Checks:
         read = [verdict for row in decisions for verdict in json.loads(row["inputs"])["guardrails"]]
         alike = sum((each["metric"], each["arm"], abs(each["harm"] or 0.0)) in effects for each in read)
         due = len(self.experiment.guardrails) * len(self.experiment.treatments)
-        self.expect(step, f"{alike} of {len(read)}", f"{due} of {due}")
+        self.findings.expect(step, f"{alike} of {len(read)}", f"{due} of {due}")
 
     def _estimates(self, day: date) -> list[Estimate]:
         return [row_of(Estimate, row) for row in self._rows("estimates", self._of(day))]
@@ -126,14 +116,6 @@ class Checks:
 
 def in_words(counts: Mapping[str, int | None]) -> str:
     return ", ".join(f"{arm} {n or 0:,}" for arm, n in sorted(counts.items()))
-
-
-def as_table(findings: Sequence[Finding]) -> str:
-    lines = [Finding("step", "seen", "expected"), *findings]
-    widths = [max(len(line[column]) for line in lines) for column in range(2)]
-    return "".join(
-        f"{step.ljust(widths[0])}  {seen.ljust(widths[1])}  {expected}\n" for step, seen, expected in lines
-    )
 
 
 def _place(check: SrmCheck) -> tuple[str, datetime, str, str, str]:

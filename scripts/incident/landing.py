@@ -81,7 +81,7 @@ def exposed(people: pd.DataFrame, experiment: Experiment, rng: np.random.Generat
     unit = people[experiment.drawn_by]
     rows = people[["profile_id", "household_id", "device", "region"]].assign(
         experiment_id=experiment.id,
-        exposed_at=_moments(experiment.opens, len(people), rng),
+        exposed_at=moments(experiment.opens, len(people), rng),
         arm=[arm_of(bucket(salt, int(unit_id)), experiment.arms) for unit_id in unit],
         assignment_version=str(experiment.epoch + 1),
     )
@@ -115,7 +115,7 @@ def up_to(exposures: pd.DataFrame, hour: int) -> pd.DataFrame:
 def visits(people: pd.DataFrame, day: date, rng: np.random.Generator) -> pd.DataFrame:
     """A few of the people, each once on the day."""
     some = people.sample(min(VISITS, len(people)), random_state=rng)
-    return some.assign(visited_at=_moments(day, len(some), rng))
+    return some.assign(visited_at=moments(day, len(some), rng))
 
 
 def visits_of(exposures: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -139,12 +139,12 @@ def plays(visited: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     }
     events = pd.concat(
         [
-            _events(sessions, "session_start", 1),
-            _events(sessions, "play_attempt", 20),
-            _events(started, "play_start", 22, {"latency_ms": rng.integers(300, 3_000, len(started))}),
-            _events(failed, "play_failure", 22),
-            _events(started, "playback", 120, watched),
-            _events(crashed, "crash", 150),
+            events_of(sessions, "session_start", 1),
+            events_of(sessions, "play_attempt", 20),
+            events_of(started, "play_start", 22, {"latency_ms": rng.integers(300, 3_000, len(started))}),
+            events_of(failed, "play_failure", 22),
+            events_of(started, "playback", 120, watched),
+            events_of(crashed, "crash", 150),
         ]
     ).sort_values(["ts", "session_id"], ignore_index=True)
     return events.assign(event_id=events["session_id"] + "-" + events["event_type"])
@@ -155,20 +155,20 @@ def land(rows: pd.DataFrame, moment: str, source: str, data_dir: Path, hours: It
     wanted = rows[rows[moment].dt.hour.isin(list(hours))]
     for (day, hour), of_hour in wanted.groupby([wanted[moment].dt.date, wanted[moment].dt.hour]):
         folder = data_dir / "landing" / source / f"ingest_day={day}" / f"hour={hour:02d}"
-        _write(of_hour, folder / "part-0.json.gz")
+        land_rows(of_hour, folder / "part-0.json.gz")
 
 
 def land_snapshot(people: pd.DataFrame, data_dir: Path, day: date) -> None:
-    _write(people, data_dir / "landing" / "profiles" / f"ingest_day={day}" / "part-0.json.gz")
+    land_rows(people, data_dir / "landing" / "profiles" / f"ingest_day={day}" / "part-0.json.gz")
 
 
-def _moments(day: date, n: int, rng: np.random.Generator) -> pd.DatetimeIndex:
+def moments(day: date, n: int, rng: np.random.Generator) -> pd.DatetimeIndex:
     first, last = HOURS.start * 3_600_000, (HOURS.stop * 3_600 - _LAST_SECONDS) * 1_000
     midnight = pd.Timestamp(day, tz="UTC")
     return pd.DatetimeIndex(midnight + pd.to_timedelta(rng.integers(first, last, n), unit="ms"))
 
 
-def _events(
+def events_of(
     sessions: pd.DataFrame, kind: str, after_seconds: int, numbers: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
     """`numbers`: further columns, whole numbers that other kinds lack."""
@@ -178,7 +178,7 @@ def _events(
     return shared.assign(ts=ts, event_type=kind, **whole)
 
 
-def _write(rows: pd.DataFrame, path: Path) -> None:
+def land_rows(rows: pd.DataFrame, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     gzip = {"method": "gzip", "compresslevel": 1}
     rows.to_json(path, orient="records", lines=True, date_format="iso", date_unit="ms", compression=gzip)

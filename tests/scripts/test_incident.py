@@ -17,10 +17,11 @@ from metrics.configuration.project import load_project
 from metrics.enrollment import EnrollmentSlice
 from scripts.environment import ROOT
 from scripts.errors import RunError
+from scripts.findings import Finding, as_table
 from scripts.incident import landing
 from scripts.incident.__main__ import EXPERIMENT as EXPERIMENT_ID
 from scripts.incident.__main__ import end_of_hour, main
-from scripts.incident.checks import Checks, Finding, as_table, in_words
+from scripts.incident.checks import Checks, in_words
 from scripts.incident.landing import BROKEN_DEVICE, HOURS, Incident
 from scripts.incident.webhook import Webhook
 from scripts.progress import Progress
@@ -170,11 +171,11 @@ def test_what_lands_has_the_columns_that_the_sources_declare(tmp_path: Path, dra
 def test_a_check_that_does_not_hold_says_so_in_one_line(tmp_path: Path) -> None:
     project = load_project(ROOT / "conf", tmp_path)
     checks = Checks(project, project.experiment(EXPERIMENT_ID))
-    checks.expect("alerts", "1", "one", holds=True)
+    checks.findings.expect("alerts", "1", "one", holds=True)
     with pytest.raises(RunError, match=r"^exposures: 3; expected 4$"):
-        checks.expect("exposures", "3", "4")
-    assert checks.findings == [Finding("alerts", "1", "one"), Finding("exposures", "3", "4")]
-    assert as_table(checks.findings).splitlines() == [
+        checks.findings.expect("exposures", "3", "4")
+    assert checks.findings.all == [Finding("alerts", "1", "one"), Finding("exposures", "3", "4")]
+    assert as_table(checks.findings.all).splitlines() == [
         "step       seen  expected",
         "alerts     1     one",
         "exposures  3     4",
