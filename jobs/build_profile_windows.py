@@ -44,7 +44,11 @@ def build_windows(tables: Tables, experiment: Experiment, analysis_day: date) ->
         "profile_windows", windows, {"experiment_id": [experiment.id], "analysis_day": [analysis_day]}
     )
     oldest = analysis_day - timedelta(days=KEPT_ANALYSIS_DAYS - 1)
-    tables.delete("profile_windows", f"experiment_id = '{experiment.id}' AND analysis_day < DATE'{oldest}'")
+    kept = tables.partitions("profile_windows", ["experiment_id", "analysis_day"])
+    if any(name == experiment.id and day < oldest for name, day in kept):
+        tables.delete(
+            "profile_windows", f"experiment_id = '{experiment.id}' AND analysis_day < DATE'{oldest}'"
+        )
 
 
 def require_days(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
@@ -53,13 +57,8 @@ def require_days(tables: Tables, experiment: Experiment, analysis_day: date) -> 
     """
     if all(source.min_daily_rows == 0 for source in tables.project.sources.events):
         return  # days without rows are normal
-    reach = F.col("day").between(F.lit(experiment.opens), F.lit(analysis_day))
-    present = {
-        row["day"] for row in tables.read("profile_days").where(reach).select("day").distinct().collect()
-    }
-    came = F.col("ingest_day").between(F.lit(experiment.opens), F.lit(analysis_day))
-    loaded = tables.read("events").where(came).select("ingest_day").distinct().collect()
-    present &= noted(tables).loaded.union(row["ingest_day"] for row in loaded)
+    present = {day for (day,) in tables.partitions("profile_days", ["day"])}
+    present &= noted(tables).loaded.union(day for (day,) in tables.partitions("events", ["ingest_day"]))
     missing = [day for day in Days(experiment.opens, analysis_day).all if day not in present]
     if missing:
         raise InputError(

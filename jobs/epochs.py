@@ -4,7 +4,7 @@ import logging
 from datetime import date
 
 from jobs.tables import Tables, Where
-from metrics.assignment import Allocation, allocation_of, in_force
+from metrics.assignment import Allocation, allocation_of, is_closed
 from metrics.configuration.experiment import Experiment
 from metrics.enrollment import RESTART, Restarts, start_of
 from metrics.rollup.exposures import Span
@@ -44,8 +44,7 @@ def _closed(tables: Tables, day: date) -> set[str]:
     by_experiment: dict[str, list[Allocation]] = {}
     for row in tables.few_rows("allocations", of_these, columns):
         by_experiment.setdefault(row["experiment_id"], []).append(allocation_of(row))
-    in_force_then = {name: in_force(found, start_of(day)) for name, found in by_experiment.items()}
-    return {name for name, now in in_force_then.items() if now and not now.exposed_share}
+    return {name for name, found in by_experiment.items() if is_closed(found, start_of(day))}
 
 
 def spans(tables: Tables) -> dict[str, Span]:

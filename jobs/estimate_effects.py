@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
+from jobs.audit_table import RESULTS
 from jobs.build_profile_windows import KEPT_ANALYSIS_DAYS, require_days
 from jobs.epochs import running
 from jobs.registration import require_frozen
@@ -109,20 +110,17 @@ def _identified(
 
 def sample_ratio_broken(tables: Tables, experiment: Experiment, day: date) -> bool:
     """Whether a slice of the epoch had triggered, or was blocked, by the end of the day."""
-    of_epoch = (F.col("experiment_id") == experiment.id) & (F.col("epoch") == experiment.epoch)
-    checks = tables.read("srm_checks").where(of_epoch)
-    status = tables.read("enrollment_status").where(of_epoch)
-    end = F.lit(end_of(day))
-    triggered = checks.where(F.col("triggered") & (F.col("window_end") <= end)).select("experiment_id")
-    blocked = status.where((F.col("status") == BLOCKED) & (F.col("since") <= end)).select("experiment_id")
-    return not triggered.unionByName(blocked).isEmpty()
+    of_epoch: Where = {"experiment_id": [experiment.id], "epoch": [experiment.epoch]}
+    triggered = tables.few_rows("srm_checks", {**of_epoch, "triggered": [True]}, ("window_end",))
+    blocked = tables.few_rows("enrollment_status", {**of_epoch, "status": [BLOCKED]}, ("since",))
+    times = [row["window_end"] for row in triggered] + [row["since"] for row in blocked]
+    return any(time <= end_of(day) for time in times)
 
 
 def _quality_run(tables: Tables, day: date) -> str | None:
     """The audit that these windows passed, if they were audited."""
-    results = tables.read_days("data_quality_results", [day]).where(F.col("table") == "profile_windows")
-    row = results.agg(F.max("run_id")).first()
-    return row[0] if row else None
+    asked: Where = {"day": [day], "table": ["profile_windows"]}
+    return max((row["run_id"] for row in tables.few_rows(RESULTS, asked, ("run_id",))), default=None)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from datetime import date
 
 from jobs.arguments import day_parser, days_of, run
-from jobs.delta_reader import computed_on, readout_rows_of, restarts_of
+from jobs.delta_reader import allocations_of, computed_on, readout_rows_of, restarts_of
 from jobs.readout_files import readout_files, write_readout
 from jobs.tracking import log_readout
+from metrics.assignment import is_closed
 from metrics.configuration.experiment import Experiment
 from metrics.configuration.project import Project, load_project
+from metrics.enrollment import start_of
 from metrics.errors import InputError
 from metrics.readout.build import build_readout
 
@@ -24,8 +26,7 @@ def render_readouts(project: Project, day: date, asked: Sequence[str] | None = N
     Raises InputError where an experiment that was asked for, or that runs on the day, has no estimates.
     """
     experiments = [project.experiment(name) for name in asked] if asked else project.experiments
-    restarts = restarts_of(project)
-    expected = [e for e in experiments if asked or restarts.as_of(e, day).is_running(day, project.catalogue)]
+    expected = [each for each in experiments if asked or _is_running(project, each, day)]
     rendered = [experiment for experiment in experiments if render_readout(project, experiment, day)]
     missing = [experiment.id for experiment in expected if experiment not in rendered]
     if missing:
@@ -34,6 +35,14 @@ def render_readouts(project: Project, day: date, asked: Sequence[str] | None = N
         )
     if not rendered:
         log.info("no experiment runs on %s", day)
+
+
+def _is_running(project: Project, experiment: Experiment, day: date) -> bool:
+    """As jobs.epochs.running says."""
+    epoch = restarts_of(project).as_of(experiment, day)
+    if not epoch.is_running(day, project.catalogue):
+        return False
+    return not is_closed(allocations_of(project, experiment.id), start_of(day))
 
 
 def render_readout(project: Project, experiment: Experiment, day: date) -> bool:

@@ -4,11 +4,10 @@ import hashlib
 from collections.abc import Sequence
 from datetime import date
 
-from pyspark.sql import functions as F
-
+from jobs.arguments import Days
 from jobs.audit_table import RESULTS
 from jobs.epochs import restarts_of
-from jobs.tables import Tables
+from jobs.tables import Tables, Where
 from metrics.configuration.experiment import Experiment
 
 _INPUTS = ("profile_days", "exposure_day_measures", "exposures")
@@ -26,12 +25,11 @@ def audited_inputs(tables: Tables, experiment: Experiment, analysis_day: date) -
 def stale_days(tables: Tables) -> list[date]:
     """Analysis days of which estimates are there, and rest on other rows than there are now, or on another epoch."""
     columns = ("experiment_id", "analysis_day", "audited_inputs")
-    used = tables.read("estimates").select(*columns).distinct().collect()
     experiments = {experiment.id: experiment for experiment in tables.project.experiments}
+    rows = tables.few_rows("estimates", {"experiment_id": list(experiments)}, columns)
+    used = {tuple(row[column] for column in columns) for row in rows}
     restarts = restarts_of(tables)
-    known = [
-        (restarts.as_of(experiments[row[0]], row[1]), row[1], row[2]) for row in used if row[0] in experiments
-    ]
+    known = [(restarts.as_of(experiments[name], day), day, then) for name, day, then in used]
     if not known:
         return []
     first = min(experiment.first_covariate_day for experiment, _, _ in known)
@@ -44,9 +42,9 @@ Run = tuple[date, str, str]
 
 def _runs(tables: Tables, first: date, last: date) -> list[Run]:
     """Day, table and run id of the audits, in order."""
-    reach = F.col("day").between(F.lit(first), F.lit(last))
-    results = tables.read(RESULTS).where(F.col("table").isin(*_INPUTS) & reach)
-    return sorted(tuple(row) for row in results.select("day", "table", "run_id").distinct().collect())
+    asked: Where = {"table": _INPUTS, "day": Days(first, last).all}
+    rows = tables.few_rows(RESULTS, asked, ("day", "table", "run_id"))
+    return sorted({(row["day"], row["table"], row["run_id"]) for row in rows})
 
 
 def _fingerprint(runs: Sequence[Run], experiment: Experiment, analysis_day: date) -> str:

@@ -176,6 +176,16 @@ class Tables:
         conditions = [pc.field(column).isin(list(values)) for column, values in where.items()]
         return dataset_of(files).to_table(list(columns), filter=reduce(and_, conditions)).to_pylist()
 
+    def partitions(self, name: str, columns: Sequence[str]) -> set[tuple[Any, ...]]:
+        """The values of partition columns that the table has rows of; from its log, without a Spark job."""
+        log = self.files(name)
+        if log is None:
+            return {tuple(row) for row in self.read(name).select(*columns).distinct().collect()}
+        told = pa.table(log.get_add_actions(flatten=True))
+        if not told.num_rows:
+            return set()
+        return set(zip(*(told[f"partition.{column}"].to_pylist() for column in columns), strict=True))
+
     def delete(self, name: str, condition: str) -> None:
         DeltaTable.forName(self.spark, self.project.tables.identifier(name)).delete(condition)
 

@@ -146,6 +146,12 @@ def in_force(allocations: Iterable[Allocation], at: datetime) -> Allocation | No
     return max(begun, key=lambda each: each.effective_from, default=None)
 
 
+def is_closed(allocations: Iterable[Allocation], at: datetime) -> bool:
+    """Whether one experiment's share is 0 then: rolled back, or closed by people."""
+    now = in_force(allocations, at)
+    return now is not None and not now.exposed_share
+
+
 def buckets_of(ranges: Ranges) -> set[int]:
     return {number for first, end in ranges for number in range(first, end)}
 

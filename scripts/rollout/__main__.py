@@ -124,7 +124,6 @@ class Replay:
         ramp = dict(zip((START + n * ONE_DAY for n in range(4)), (0.01, 0.05, 0.2, 0.5), strict=True))
         for name in (LIFTS, NULL):
             self.checks.path(name, ramp)
-        self.checks.never(HARMS, 0.05)
         self.checks.path(HARMS, {START: 0.01, START + ONE_DAY: 0.05, START + 2 * ONE_DAY: 0.0})
         self.checks.ended(LIFTS, "ship", ["rollback", "stop"])
         self.checks.ended(HARMS, "rollback", ["ship", "stop"])

@@ -37,10 +37,6 @@ class Checks:
         }
         self.findings.expect(f"{name}: shares", in_days(shares), in_days(expected))
 
-    def never(self, name: str, above: float) -> None:
-        most = max(each.exposed_share for each in allocations_of(self.project, name))
-        self.findings.expect(f"{name}: largest share ever", f"{most:g}", f"{above:g} at most", most <= above)
-
     def ended(self, name: str, action: str, never: Sequence[str]) -> None:
         """The last decision, and those that were never taken."""
         made = self.decisions(name)

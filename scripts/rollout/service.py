@@ -83,7 +83,7 @@ class Service:
         starts = self.rng.random(len(sessions)) >= START_FAILURES
         crashes = self.rng.random(len(sessions)) < CRASHES
         again = self.rng.random(len(sessions)) < LIFT * treated.get(LIFTS, np.zeros(len(sessions)))
-        share = REBUFFERING * self.rng.uniform(0.5, 1.5, len(sessions))
+        share = REBUFFERING * self.rng.gamma(2.0, 0.5, len(sessions))
         share = share + 2 * MARGINS["rebuffering_ratio"] * treated.get(HARMS, np.zeros(len(sessions)))
         watched = self.rng.lognormal(13, 0.8, len(sessions)).round()
         playback = {"watch_ms": watched[starts], "rebuffer_ms": (watched * share).round()[starts]}

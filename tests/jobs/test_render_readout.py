@@ -1,5 +1,7 @@
 import json
 import os
+from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +9,10 @@ import pytest
 from mlflow import MlflowClient
 
 from jobs.render_readout import main
-from metrics.enrollment import EnrollmentSlice
-from tests.jobs.result_tables import write_configuration, write_results, write_srm
+from metrics.assignment import allocate
+from metrics.configuration.project import load_project
+from metrics.enrollment import EnrollmentSlice, start_of
+from tests.jobs.result_tables import write_configuration, write_results, write_rows, write_srm
 from tests.result_rows import DAY, EXPERIMENT, srm_check
 
 
@@ -83,6 +87,16 @@ def test_a_running_experiment_without_estimates_is_one_line(
     assert capsys.readouterr().err == (
         "error: experiment 'homepage' has no estimates for 2026-03-21; run jobs/estimate_effects.py for that day\n"
     )
+
+
+def test_an_experiment_that_was_rolled_back_has_no_readouts_due(arguments: list[str], tmp_path: Path) -> None:
+    (experiment,) = load_project(tmp_path / "conf", tmp_path / "data").experiments
+    closed = [
+        allocate(experiment, share, start_of(DAY - timedelta(days=n))) for n, share in ((9, 0.5), (0, 0.0))
+    ]
+    write_rows(tmp_path / "data", "allocations", [asdict(each) for each in closed], ["experiment_id"])
+    assert main([*arguments, "--day", str(DAY)]) == 0
+    assert main([*arguments, "--day", str(DAY - timedelta(days=1))]) == 2
 
 
 def test_a_day_on_which_nothing_runs_is_fine_unless_asked_for(arguments: list[str]) -> None:
