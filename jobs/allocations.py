@@ -58,6 +58,10 @@ def keep_override(
     share: before and from then on; accepted: metrics whose harm rolls nothing back from then on.
     """
     inputs = json.dumps({"accepted": accepted})
+    where: Where = {"experiment_id": [experiment.id], "decided_for": [at], "action": [OVERRIDE]}
+    known = tables.few_rows("rollout_decisions", where, ("stage_to", "reasons", "inputs"))
+    if any((row["stage_to"], row["reasons"], row["inputs"]) == (share[1], [reason], inputs) for row in known):
+        return
     told = hashlib.sha256(json.dumps([*share, reason, inputs]).encode()).hexdigest()[:8]
     row = {
         "experiment_id": experiment.id,

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.epochs import running
+from jobs.epochs import refuse_changed, running
 from jobs.event_commits import noted
 from jobs.restatement import audited_inputs
 from jobs.tables import Tables
@@ -68,7 +68,7 @@ def require_days(tables: Tables, experiment: Experiment, analysis_day: date) -> 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return day_job("build_profile_windows", __doc__, build_profile_windows, argv)
+    return day_job("build_profile_windows", __doc__, refuse_changed(build_profile_windows), argv)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ from jobs.allocations import keep_allocation
 from jobs.application import day_job
 from jobs.arguments import Days
 from jobs.delta_reader import readout_rows_of
-from jobs.epochs import running
-from jobs.registration import require_frozen
+from jobs.epochs import refuse_changed, running
 from jobs.side_by_side import side_by_side
 from jobs.tables import Tables, Where
 from metrics.assignment import Allocation, in_force
@@ -40,10 +39,8 @@ def decide_rollout(tables: Tables, days: Days) -> None:
 def decide_experiment(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
     """Add the looks up to the day, and the readout's decision, unless the same were made from the same rows before.
 
-    Then have `allocations` follow it from the next day on. Raises InputError where the experiment began by
-    another file.
+    Then have `allocations` follow it from the next day on.
     """
-    require_frozen(tables.project, experiment)
     rows = readout_rows_of(tables.project, experiment, analysis_day)
     readout = build_readout(experiment, tables.project.catalogue, analysis_day, rows)
     decision = readout.decision
@@ -98,14 +95,20 @@ def _follow(
         return
     where: Where = {"experiment_id": [experiment.id], "epoch": [experiment.epoch]}
     columns = ("decided_for", "stage_from", "stage_to", "action")
-    made = [row for row in tables.few_rows("rollout_decisions", where, columns) if row["action"] != OVERRIDE]
+    kept = tables.few_rows("rollout_decisions", where, columns)
+    made = [row for row in kept if row["action"] != OVERRIDE]
+    by_people = [row for row in kept if row["action"] == OVERRIDE and row["decided_for"] >= at]
     alike = [row for row in made if (row["decided_for"], row["stage_from"]) == (at, decision.stage_from)]
     share = min([row["stage_to"] for row in alike], default=decision.stage_to)
     newest = max([row["decided_for"] for row in made], default=at)
     now = in_force(allocations, at)
+    if share and any(row["decided_for"] == at for row in by_people):
+        return
+    if not share and any(row["stage_from"] == 0 < row["stage_to"] for row in by_people):
+        return  # they knew that it had been closed
     if share == decision.stage_from or (share and (newest > at or now is None or now.effective_from == at)):
         return
-    if all(each.exposed_share for each in allocations if at < each.effective_from <= newest):
+    if all(each.exposed_share for each in allocations if at <= each.effective_from <= newest):
         keep_allocation(tables, experiment, share, newest)
 
 
@@ -137,7 +140,7 @@ def _columns(readout: Readout) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return day_job("decide_rollout", __doc__, decide_rollout, argv)
+    return day_job("decide_rollout", __doc__, refuse_changed(decide_rollout), argv)
 
 
 if __name__ == "__main__":

@@ -124,6 +124,17 @@ def read_rows(location: TableLocation, name: str, where: pc.Expression) -> list[
     return rows
 
 
+def values_of(
+    location: TableLocation, name: str, where: pc.Expression, columns: Sequence[str]
+) -> set[tuple[Any, ...]]:
+    """The distinct values of some columns in the rows that match; none where the table does not exist yet."""
+    table = _open(location, name)
+    if table is None:
+        return set()
+    found = dataset_of(table).to_table(list(columns), filter=where)
+    return set(zip(*(found[column].to_pylist() for column in columns), strict=True))
+
+
 def version_of(location: TableLocation, name: str) -> int | None:
     """The table's newest version; None where it does not exist yet."""
     table = _open(location, name)

@@ -1,12 +1,16 @@
 """Which epoch of an experiment a day falls into, and which experiments run on it."""
 
 import logging
+from collections.abc import Callable, Iterable
 from datetime import date
 
+from jobs.arguments import Days
+from jobs.registration import changed_files
 from jobs.tables import Tables, Where
 from metrics.assignment import Allocation, allocation_of, is_closed
 from metrics.configuration.experiment import Experiment
 from metrics.enrollment import RESTART, Restarts, start_of
+from metrics.errors import InputError
 from metrics.rollup.exposures import Span
 
 log = logging.getLogger("watchlift.epochs")
@@ -23,9 +27,10 @@ def running(tables: Tables, day: date) -> list[Experiment]:
     """Experiments in the epoch of that day, between their start and the day on which their last profile has matured.
 
     From a rollback on, or since people closed it, nobody is treated: estimates are of the data up to then, and a day
-    that begins closed has none.
+    that begins closed has none. One whose file changed under way is left out; `refuse_changed` says so at the end, so
+    that others run.
     """
-    restarts, closed = restarts_of(tables), _closed(tables, day)
+    restarts, closed = restarts_of(tables), {*_closed(tables, day), *changed_files(tables.project)}
     epochs = [restarts.as_of(each, day) for each in tables.project.experiments]
     found = [
         epoch
@@ -35,6 +40,25 @@ def running(tables: Tables, day: date) -> list[Experiment]:
     if not found:
         log.info("no experiment runs on %s", day)
     return found
+
+
+def refuse_changed(step: Callable[[Tables, Days], object]) -> Callable[[Tables, Days], None]:
+    """The step, and then InputError where the file of an experiment of these days changed under way."""
+
+    def then_refuse(tables: Tables, days: Days) -> None:
+        step(tables, days)
+        require_unchanged(tables, days.all)
+
+    return then_refuse
+
+
+def require_unchanged(tables: Tables, days: Iterable[date]) -> None:
+    """Raises InputError where the file of an experiment of these days changed under way."""
+    restarts, changed = restarts_of(tables), changed_files(tables.project)
+    for day in days:
+        for each in tables.project.experiments:
+            if each.id in changed and restarts.as_of(each, day).is_running(day, tables.project.catalogue):
+                raise InputError(changed[each.id])
 
 
 def _closed(tables: Tables, day: date) -> set[str]:

@@ -14,8 +14,7 @@ from jobs.application import day_job
 from jobs.arguments import Days
 from jobs.audit_table import RESULTS
 from jobs.build_profile_windows import KEPT_ANALYSIS_DAYS, require_days
-from jobs.epochs import running
-from jobs.registration import require_frozen
+from jobs.epochs import refuse_changed, running
 from jobs.restatement import audited_inputs
 from jobs.side_by_side import side_by_side
 from jobs.tables import Tables, Where, code_version
@@ -40,10 +39,8 @@ def estimate_effects(tables: Tables, days: Days) -> None:
 def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: date) -> None:
     """Replace the experiment's rows of moments, interactions, spillover and estimates for the day.
 
-    Where nobody was exposed in the epoch yet, each is a row without data. Raises InputError where the experiment began
-    by another file.
+    Where nobody was exposed in the epoch yet, each is a row without data.
     """
-    require_frozen(tables.project, experiment)
     where: Where = {"experiment_id": [experiment.id], "analysis_day": [analysis_day]}
     windows = tables.read_days("profile_windows", [analysis_day], "analysis_day").where(
         (F.col("experiment_id") == experiment.id) & (F.col("epoch") == experiment.epoch)
@@ -124,7 +121,7 @@ def _quality_run(tables: Tables, day: date) -> str | None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return day_job("estimate_effects", __doc__, estimate_effects, argv)
+    return day_job("estimate_effects", __doc__, refuse_changed(estimate_effects), argv)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from jobs.arguments import Days, job_parser, parse_hour, run
 from jobs.audit_landed import audit_landed
-from jobs.epochs import running
+from jobs.epochs import require_unchanged, running
 from jobs.ingest_exposures import ingest_exposures
 from jobs.ingest_profiles import ingest_profiles
 from jobs.monitor_srm import check_sample_ratio
@@ -49,6 +49,7 @@ def _work(arguments: Sequence[str]) -> None:
         tables = Tables(spark, project, reason=parsed.reason)
         tables.create()
         monitor_hour(tables, parsed.hour)
+        require_unchanged(tables, [parsed.hour.date()])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

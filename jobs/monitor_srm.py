@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from jobs.application import day_job
 from jobs.arguments import Days
-from jobs.epochs import running
+from jobs.epochs import refuse_changed, running
 from jobs.tables import Tables, Where
 from metrics.configuration.experiment import Experiment
 from metrics.enrollment import blocked, end_of
@@ -66,7 +66,7 @@ def _block(tables: Tables, experiment: Experiment, triggered: Sequence[SrmCheck]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return day_job("monitor_srm", __doc__, monitor_srm, argv)
+    return day_job("monitor_srm", __doc__, refuse_changed(monitor_srm), argv)
 
 
 if __name__ == "__main__":

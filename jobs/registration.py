@@ -3,13 +3,13 @@
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 
 import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
-from jobs.delta_reader import counts_by, days_of, read_rows
+from jobs.delta_reader import days_of, read_rows, values_of
 from jobs.tables import Tables
 from metrics.configuration.experiment import Experiment
 from metrics.configuration.project import Project
@@ -41,16 +41,32 @@ def registered(project: Project, experiment: Experiment) -> tuple[PowerRow, ...]
 
 def require_frozen(project: Project, experiment: Experiment) -> None:
     """Raises InputError where the experiment began by another file and the change is no amendment of it."""
-    of_it = pc.field("experiment_id") == experiment.id
-    began = counts_by(project.tables, "estimates", of_it, "spec_hash") or {}
-    planned = {_registered_by(row_of(PowerRow, row)) for row in read_rows(project.tables, "power", of_it)}
-    if not began and not (planned and has_begun(project, experiment)):
-        return
-    for was in sorted({hash_ for hash_ in (*began, *planned) if hash_} - experiment.spec_hashes):
-        raise InputError(
-            f"experiment '{experiment.id}' began by another file ({was}, now {experiment.spec_hash}); restore it, or "
-            f"record the change in it: amendments: [{{date: …, reason: …, was: {was}}}]"
-        )
+    if told := changed_files(replace(project, experiments=(experiment,))).get(experiment.id):
+        raise InputError(told)
+
+
+def changed_files(project: Project) -> dict[str, str]:
+    """What is to be said, by experiment, of those that began by another file, where the change is no amendment."""
+    if project.tables.root is None or not project.experiments:
+        return {}
+    ids = pc.field("experiment_id").isin([each.id for each in project.experiments])
+    known: dict[str, set[str]] = {}
+    for name, hash_ in values_of(project.tables, "estimates", ids, ("experiment_id", "spec_hash")):
+        known.setdefault(name, set()).add(hash_)
+    planned = [row_of(PowerRow, row) for row in read_rows(project.tables, "power", ids)]
+    days = days_of(project.tables, "profile_days") if planned else []
+    start = {each.id: each.start for each in project.experiments}
+    for row in planned:
+        if row.experiment_id in known or any(day >= start[row.experiment_id] for day in days):
+            known.setdefault(row.experiment_id, set()).add(_registered_by(row))
+    found = {}
+    for each in project.experiments:
+        for was in sorted({hash_ for hash_ in known.get(each.id, ()) if hash_} - each.spec_hashes)[:1]:
+            found[each.id] = (
+                f"experiment '{each.id}' began by another file ({was}, now {each.spec_hash}); restore it, or record "
+                f"the change in it: amendments: [{{date: …, reason: …, was: {was}}}]"
+            )
+    return found
 
 
 def _registered_by(row: PowerRow) -> str:

@@ -6,7 +6,7 @@ from datetime import date
 
 from jobs.arguments import Days
 from jobs.audit_table import RESULTS
-from jobs.epochs import restarts_of
+from jobs.epochs import restarts_of, running
 from jobs.tables import Tables, Where
 from metrics.configuration.experiment import Experiment
 
@@ -23,7 +23,10 @@ def audited_inputs(tables: Tables, experiment: Experiment, analysis_day: date) -
 
 
 def stale_days(tables: Tables) -> list[date]:
-    """Analysis days of which estimates are there, and rest on other rows than there are now, or on another epoch."""
+    """Analysis days of which estimates are there, and rest on other rows than there are now, or on another epoch.
+
+    Those of experiments that do not run on the day any more (closed by now) stay as they are.
+    """
     columns = ("experiment_id", "analysis_day", "audited_inputs")
     experiments = {experiment.id: experiment for experiment in tables.project.experiments}
     rows = tables.few_rows("estimates", {"experiment_id": list(experiments)}, columns)
@@ -34,7 +37,11 @@ def stale_days(tables: Tables) -> list[date]:
         return []
     first = min(experiment.first_covariate_day for experiment, _, _ in known)
     runs = _runs(tables, first, max(day for _, day, _ in known))
-    return sorted({day for experiment, day, then in known if then != _fingerprint(runs, experiment, day)})
+    stale = {
+        (experiment.id, day) for experiment, day, then in known if then != _fingerprint(runs, experiment, day)
+    }
+    days = sorted({day for _, day in stale})
+    return [day for day in days if any((each.id, day) in stale for each in running(tables, day))]
 
 
 Run = tuple[date, str, str]

@@ -10,7 +10,7 @@ from jobs.arguments import Days
 from jobs.audit_table import audit_days, import_expectations
 from jobs.build_profile_windows import build_profile_windows
 from jobs.decide_rollout import decide_rollout
-from jobs.epochs import running
+from jobs.epochs import refuse_changed, running
 from jobs.estimate_effects import estimate_effects
 from jobs.monitor_srm import monitor_srm
 from jobs.restatement import stale_days
@@ -33,11 +33,12 @@ def run_experiments(tables: Tables, days: Days) -> None:
 
 def run_analyses(tables: Tables, days: Iterable[date]) -> None:
     """All steps for these analysis days, in order."""
-    due = [day for day in sorted(set(days)) if running(tables, day)]
-    if due:
+    due = sorted(set(days))
+    if any(running(tables, day) for day in due):
         import_expectations()
     for day in due:
-        _run(tables, Days(day, day))
+        if running(tables, day):  # one that is rolled back on a day does not run on the next
+            _run(tables, Days(day, day))
 
 
 def _run(tables: Tables, day: Days) -> None:
@@ -54,7 +55,7 @@ def _run(tables: Tables, day: Days) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return day_job("run_experiments", __doc__, run_experiments, argv)
+    return day_job("run_experiments", __doc__, refuse_changed(run_experiments), argv)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cached_property, reduce
 from importlib.metadata import PackageNotFoundError, version
 from operator import and_
@@ -168,11 +168,13 @@ class Tables:
 
     def few_rows(self, name: str, where: Where, columns: Sequence[str]) -> list[dict[str, Any]]:
         """Some columns of the rows with the given values, of a small table: by delta-rs, without a Spark job."""
+        if not all(where.values()):
+            return []
         files = self.files(name)
         if files is None:
             conditions = [F.col(column).isin(list(values)) for column, values in where.items()]
             found = self.read(name).where(reduce(and_, conditions)).select(*columns)
-            return [row.asDict() for row in found.collect()]
+            return [{name: _aware(value) for name, value in row.asDict().items()} for row in found.collect()]
         conditions = [pc.field(column).isin(list(values)) for column, values in where.items()]
         return dataset_of(files).to_table(list(columns), filter=reduce(and_, conditions)).to_pylist()
 
@@ -305,3 +307,8 @@ def literals(values: Sequence[Any]) -> str:
 def _spoken(where: Where) -> str:
     ranges = {column: (min(values), max(values)) for column, values in where.items()}
     return ", ".join(f"{c} {a}" if a == b else f"{c} {a} to {b}" for c, (a, b) in ranges.items())
+
+
+def _aware(value: Any) -> Any:
+    """Times as delta-rs gives them; Spark's are UTC, and do not say so."""
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value

@@ -3,7 +3,7 @@
 A decision row keeps its Facts, so that it can be replayed from the table alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Any, Literal
@@ -143,7 +143,8 @@ def answer(facts: Facts) -> Answer:
             return Answer("advance", last, "better", primaries=better)
         return Answer("advance", min(stage for stage in facts.stages if stage > share), "finished stage")
     if better:
-        return _shipped(better, guardrails, share)
+        unsafe = {verdict.arm for verdict in facts.guardrails if not _is_safe(verdict, facts.accepted)}
+        return _shipped(better, unsafe, share)
     if len(_with_status(facts.primaries, "not significant", "futile", "worse")) == len(facts.primaries):
         return Answer("stop", share, "no chance left", primaries=facts.primaries)
     return Answer("hold", share, "waiting")
@@ -170,11 +171,13 @@ def replayed(inputs: Mapping[str, Any]) -> Answer:
     )
 
 
-def _shipped(
-    better: Sequence[PrimaryVerdict], guardrails: Sequence[GuardrailVerdict], share: float
-) -> Answer:
-    """One treatment ships: of those whose own guardrails all passed, the one with the strongest evidence."""
-    unsafe = {verdict.arm for verdict in guardrails if verdict.verdict != "passed"}
+def _is_safe(verdict: GuardrailVerdict, accepted: Collection[str]) -> bool:
+    """Harm that people took on is known: as long as nothing is certain, it may still be another."""
+    return verdict.verdict == "passed" or (verdict.verdict == "breached" and verdict.metric in accepted)
+
+
+def _shipped(better: Sequence[PrimaryVerdict], unsafe: Collection[str], share: float) -> Answer:
+    """One treatment ships: of those in no `unsafe` arm, the one with the strongest evidence."""
     safe = tuple(verdict for verdict in better if verdict.arm not in unsafe)
     if not safe:
         return Answer("hold", share, "better, guardrails open", primaries=tuple(better))

@@ -224,6 +224,7 @@ class RolloutDecision:
     run: str | None = None
     refused: str | None = None
     inputs: str = "{}"
+    input_version: str = ""
 
     @property
     def is_override(self) -> bool:

@@ -26,7 +26,7 @@ def add_commands(commands: Any) -> None:
         nargs="+",
         default=[],
         metavar="METRIC",
-        help="guardrails or primaries whose harm rolls nothing back from that day on",
+        help="guardrails or primaries whose harm, in any arm, rolls nothing back from that day on in this epoch",
     )
 
 
@@ -34,11 +34,13 @@ def _allocate(arguments: argparse.Namespace) -> None:
     from jobs.allocations import keep_allocation, keep_override
     from jobs.delta_reader import allocations_of, restarts_of
     from jobs.embedded import embedded_spark
+    from jobs.registration import require_frozen
     from jobs.tables import Tables
     from metrics.configuration.project import load_project
 
     project = load_project(arguments.conf_dir, arguments.data_dir)
     experiment = project.experiment(arguments.experiment)
+    require_frozen(project, experiment)
     experiment = restarts_of(project).as_of(experiment, arguments.valid_from)
     if experiment.randomized_by == "none":
         raise InputError(f"experiment '{experiment.id}' is observational: nobody is assigned")
@@ -59,13 +61,11 @@ def _allocate(arguments: argparse.Namespace) -> None:
             raise InputError(
                 f"--accept is '{metric}'; metrics of '{experiment.id}' that roll back: {', '.join(watched)}"
             )
-    before = in_force(
-        [each for each in allocations_of(project, experiment.id) if each.effective_from < at], at
-    )
+    before = in_force(allocations_of(project, experiment.id), at)
     reason = (arguments.reason or "").strip()
     if not reason and (before or arguments.accept):
         raise InputError(
-            f"'{experiment.id}' was opened before, and its gate decides since; give --reason to decide by people"
+            f"'{experiment.id}' was opened before, and its gate decides since: give --reason to set its share by people"
         )
     with embedded_spark("watchlift-allocate") as spark:
         tables = Tables(spark, project, reason=f"allocate: share {share:g}")

@@ -5,6 +5,7 @@ import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from jobs.commands.common import add_command, print_answer, table
@@ -50,13 +51,16 @@ def _decisions(arguments: argparse.Namespace) -> None:
     project = load_project(arguments.conf_dir, arguments.data_dir)
     experiment = project.experiment(arguments.experiment)
     rows = read_rows(project.tables, "rollout_decisions", pc.field("experiment_id") == experiment.id)
-    made = sorted(
-        (row_of(RolloutDecision, row) for row in rows), key=lambda each: (each.epoch, each.decided_for)
-    )
+    # Of several for one time (late data) the most careful counts, which is shown last; then what people set.
+    made = sorted((row_of(RolloutDecision, row) for row in rows), key=_order)
     replays = [replay(each) for each in made]
     print_answer(
         arguments, {"decisions": [_document(each) for each in replays]}, _text(experiment.id, replays)
     )
+
+
+def _order(made: RolloutDecision) -> tuple[int, datetime, bool, float, str]:
+    return made.epoch, made.decided_for, made.is_override, -made.stage_to, made.input_version
 
 
 def replay(made: RolloutDecision) -> Replay:
@@ -70,6 +74,7 @@ def _document(each: Replay) -> dict[str, Any]:
     made = each.made
     return {
         "epoch": made.epoch,
+        "input_version": made.input_version,
         "decided_for": made.decided_for.isoformat(),
         "action": made.action,
         "stage_from": made.stage_from,

@@ -69,8 +69,8 @@ def _restart(arguments: argparse.Namespace) -> None:
     )
     if newest and (not newest.exposed_share or newest.arm_salt != salt):
         text += (
-            f"  `watchlift allocate {current.id} --share … --valid-from …` gives services that salt: the newest\n"
-            f"  allocation, of {newest.effective_from:%Y-%m-%d}, is {newest.exposed_share:g} by {newest.arm_salt}\n"
+            f"  `watchlift allocate {current.id} --share … --valid-from … --reason …` gives services that salt: the\n"
+            f"  newest, of {newest.effective_from:%Y-%m-%d}, is {newest.exposed_share:g} by {newest.arm_salt}\n"
         )
     if exposed_to and exposed_to >= restart.valid_from:
         text += (

@@ -156,12 +156,19 @@ def build_readout(
 def _stage_in_force(experiment: Experiment, rows: ReadoutRows, analysis_day: date) -> Stage | None:
     """The stage during this day, and since which day of the epoch: what is allocated, where the experiment was opened.
 
+    Where people set the same share again, its days count from there.
+
     Else what the last decision before the day's end led to. It is dated by the end of its day, which is the beginning
     of the first day that it governs. Of two for one time (late data), the more careful counts.
     """
-    begun = [each for each in rows.allocations if each.effective_from < end_of(analysis_day)]
+    end = end_of(analysis_day)
+    begun = [each for each in rows.allocations if each.effective_from < end]
     if begun:
-        return Stage(begun[-1].exposed_share, max(begun[-1].effective_from.date(), experiment.opens))
+        set_again = [
+            each.decided_for for each in rows.rollout_decisions if each.is_override and each.decided_for < end
+        ]
+        since = max([begun[-1].effective_from, *set_again])
+        return Stage(begun[-1].exposed_share, max(since.date(), experiment.opens))
     earlier = [each for each in rows.rollout_decisions if each.decided_for < end_of(analysis_day)]
     earlier.sort(key=lambda decision: (decision.decided_for, -decision.stage_to))
     if not earlier:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from metrics import wording
 from metrics.readout.model import Readout
 from metrics.reasons import slice_name
-from metrics.rows import Estimate, SrmCheck
+from metrics.rows import Estimate, RolloutDecision, SrmCheck
 from metrics.statistics.results import OK
 
 _ACTIONS = {
@@ -46,11 +46,23 @@ def people_sentences(readout: Readout) -> tuple[str, ...]:
         for each in readout.amendments
     )
     decided = (
-        f"Share set from {wording.share(each.stage_from)} to {wording.share(each.stage_to)} by people from "
-        f"{each.decided_for:%Y-%m-%d} on: {wording.sentence(each.reasons[0])}"
+        f"{_unchanged(each)} by people from {each.decided_for:%Y-%m-%d} on: {wording.sentence(each.reasons[0])}"
+        f"{_gap(each, readout)}"
         for each in readout.overrides
     )
     return (*amended, *decided)
+
+
+def _unchanged(each: RolloutDecision) -> str:
+    if each.stage_from == each.stage_to:
+        return f"Share kept at {wording.share(each.stage_to)}"
+    return f"Share set from {wording.share(each.stage_from)} to {wording.share(each.stage_to)}"
+
+
+def _gap(each: RolloutDecision, readout: Readout) -> str:
+    if each.stage_from or not each.stage_to or each.decided_for.date() <= readout.start:
+        return ""
+    return " Who was exposed before was not treated in between, which dilutes effects; a restart leaves them out."
 
 
 def srm_sentence(readout: Readout) -> str:

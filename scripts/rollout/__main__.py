@@ -2,11 +2,11 @@
 
     python -m scripts.rollout --data-dir DIR [--port 8080] [--profiles 12000] [--seed 11]     (make rollout)
 
-One lifts plays: it is to ramp to 50% and ship. One harms rebuffering by twice its margin: it is to be rolled back
-before 20%. One does nothing: it is to stop. In the middle of a look the scheduler and all beneath it are killed; in the
-end late data come for a day of before, which is backfilled. The service exposes whom the table `allocations` says. The
-first thing that differs from what was expected ends it with one line and exit code 1. Everything it starts is ended
-with it, also on Ctrl-C.
+One lifts plays: it is to ramp to 50% and ship. One harms rebuffering by twice its margin, from the stage of 5% on: it
+is to be rolled back before 20%. One does nothing: it is to stop. In the middle of a look the scheduler and all beneath
+it are killed; in the end late data come for a day of before, which is backfilled. The service exposes whom the table
+`allocations` says. The first thing that differs from what was expected ends it with one line and exit code 1.
+Everything it starts is ended with it, also on Ctrl-C.
 """
 
 import argparse
@@ -51,7 +51,6 @@ IMPATIENT = {
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
 }
-STARTED = "looks: "  # what the job says once it has written a look
 MOST_SECONDS = 900.0
 
 
@@ -86,9 +85,13 @@ class Replay:
         self.service.live(day, open_)
 
     def kill_in_a_look(self, day: date) -> None:
-        """SIGKILL the scheduler and all that runs beneath it once a look is written; Airflow starts again."""
+        """SIGKILL the scheduler and all that runs beneath it between the first experiment's look and the last one's.
+
+        Then Airflow starts again.
+        """
         self.runs.api.trigger("daily_metrics", str(day))
         self._wait_for_a_look(day)
+        last = sum(look.analysis_day == day for look in self.checks.looks(LIFTS))
         victims = [each for each in processes.belonging_to(self.settings.data_dir) if _is_scheduler(each)]
         below = [child for victim in victims for child in victim.children(recursive=True)]
         processes.signal_all([*victims, *below], kill=True, known=set())
@@ -96,14 +99,15 @@ class Replay:
             f"killed: the scheduler and {len(below)} processes beneath it, in the middle of a look"
         )
         processes.stop(self.settings.data_dir)
+        self.checks.findings.expect(f"{day}: looks of {LIFTS} when killed", str(last), "0")
         ready_file(self.settings).unlink(missing_ok=True)
         self.runs = up(self.settings, self.progress)
         self.runs.wait("experiment_readouts", [str(day)])
 
     def _wait_for_a_look(self, day: date) -> None:
         deadline = time.monotonic() + MOST_SECONDS
-        before = len(self.checks.looks(LIFTS))
-        while len(self.checks.looks(LIFTS)) == before:
+        before = len(self.checks.looks(NULL))  # the first in the order of the files
+        while len(self.checks.looks(NULL)) == before:
             if time.monotonic() > deadline:
                 raise RunError(f"no look of {day} was taken within {MOST_SECONDS:.0f} s")
             self.runs.look_on()

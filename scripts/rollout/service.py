@@ -21,6 +21,7 @@ REBUFFERING = 0.02  # of the time watched
 MARGINS = {"start_failure_rate": 0.01, "rebuffering_ratio": 0.004, "crash_rate": 0.005}
 LIFT = 0.1  # in plays, relative
 START, ENROLLMENT_DAYS, COVARIATE_DAYS = date(2026, 3, 2), 4, 7
+HARMS_FROM = date(2026, 3, 3)  # a release of that day, at the stage of 5%
 FILE = """\
 id: {name}
 owner: discovery
@@ -66,6 +67,8 @@ class Service:
         if exposed:
             land(pd.concat(exposed).sort_values("exposed_at"), "exposed_at", "exposures", self.data_dir)
         treated = {name: (arm == "treatment").to_numpy() for name, arm in arms.items()}
+        if day < HARMS_FROM:
+            treated.pop(HARMS, None)
         land(self.plays(visits, treated), "ts", "events", self.data_dir)
 
     def late(self, day: date, n: int) -> pd.DataFrame:

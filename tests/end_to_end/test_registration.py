@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from jobs.arguments import Days
-from jobs.decide_rollout import decide_experiment, decide_rollout
-from jobs.estimate_effects import estimate_experiment
+from jobs.decide_rollout import decide_rollout
+from jobs.epochs import refuse_changed, running
 from jobs.registration import history_span, register, registered
 from jobs.tables import Tables
-from metrics.configuration.experiment import Amendment, Experiment
+from metrics.configuration.experiment import Amendment
 from metrics.configuration.project import load_project
 from metrics.errors import InputError
 from tests.end_to_end.conftest import ANALYSIS_DAY, CONF
@@ -75,18 +75,19 @@ def test_what_was_registered_does_not_change_under_way(tables: Tables, small_run
     with pytest.raises(InputError, match="began on 2026-03-02: what is planned is registered before"):
         register(tables, experiment)
     other = replace(experiment, spec_hash="another")
+    changed = Tables(tables.spark, replace(tables.project, experiments=(other,)))
+    day, done = Days(ANALYSIS_DAY, ANALYSIS_DAY), []
 
-    def estimate(tables: Tables, experiment: Experiment) -> None:
-        estimate_experiment(tables, experiment, ANALYSIS_DAY)
+    def estimate(*_: object) -> None:
+        refuse_changed(lambda *_: done.append(running(changed, ANALYSIS_DAY)))(changed, day)
 
     for refused in (register, estimate):
         with pytest.raises(InputError, match=f"began by another file \\({experiment.spec_hash}, now another"):
             refused(tables, other)
+    assert done == [[]]  # others of the day would have run
     amended = replace(other, amendments=(Amendment(ANALYSIS_DAY, "a typo", experiment.spec_hash),))
     assert registered(tables.project, amended)
-    decide_experiment(tables, amended, ANALYSIS_DAY)
-    with pytest.raises(InputError, match="began by another file"):
-        decide_experiment(tables, other, ANALYSIS_DAY)
+    assert running(Tables(tables.spark, replace(tables.project, experiments=(amended,))), ANALYSIS_DAY)
 
 
 def test_only_an_unbroken_run_of_days_before_the_start_is_history(small_run: Tables) -> None:

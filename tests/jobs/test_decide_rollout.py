@@ -188,6 +188,31 @@ def test_a_breach_found_late_closes_from_the_newest_day_and_leaves_what_was_in_f
     assert shares(opened) == by_people
 
 
+def test_what_people_reopened_stays_open_when_the_rolled_back_day_is_decided_again(opened: Tables) -> None:
+    (experiment,) = opened.project.experiments
+    assert decide(opened, START, BREACH) == "rollback"
+    for day in (START + timedelta(3), START + timedelta(1)):
+        keep_allocation(opened, experiment, 0.05, at(day))
+        keep_override(opened, experiment, (0.0, 0.05), at(day), "a broken counter", ("crash_rate",))
+        decide(opened, day, BREACH)
+        reopened = shares(opened)
+        decide(opened, START, BREACH, input_version=f"late on {day}")
+        assert shares(opened) == reopened
+        opened.delete("allocations", f"effective_from = TIMESTAMP'{START + timedelta(3)} 00:00:00'")
+
+
+def test_people_hold_a_stage_that_the_gate_would_leave(opened: Tables) -> None:
+    (experiment,) = opened.project.experiments
+    decide(opened, START)
+    keep_allocation(opened, experiment, 0.01, at(START + timedelta(2)))
+    keep_override(opened, experiment, (0.01, 0.01), at(START + timedelta(2)), "a holiday", ())
+    assert decide(opened, START + timedelta(1)) == "advance"
+    assert shares(opened) == {START: 0.01}
+    assert decide(opened, START + timedelta(2)) == "hold"  # the stage's days count anew
+    assert decide(opened, START + timedelta(3)) == "advance"
+    assert shares(opened) == {START: 0.01, START + timedelta(4): 0.05}
+
+
 def test_a_decision_at_another_stage_is_none_to_compare_with(opened: Tables) -> None:
     (experiment,) = opened.project.experiments
     decide(opened, START)

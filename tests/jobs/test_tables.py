@@ -86,6 +86,10 @@ def test_a_refused_write_names_the_rule_and_no_value_of_the_row(tables: Tables) 
     assert not any(name in rules for name in ("profile_id", "household_id", "session_id"))
 
 
+def test_of_no_values_there_are_no_rows(tables: Tables) -> None:
+    assert tables.few_rows("estimates", {"experiment_id": []}, ("epoch",)) == []
+
+
 def test_each_commit_says_what_wrote_it_and_why(tables: Tables) -> None:
     backfill = replace(tables, reason="clocks were wrong").in_own_session()
     backfill.replace("profile_days", days(tables, (FIRST, 1)), {"day": [FIRST]})

@@ -381,6 +381,8 @@ def test_a_harm_that_people_took_on_rolls_nothing_back_and_is_told(gate: Gate) -
         "Crash rate rolls nothing back, as people decided: a broken counter.",
         "Play starts (7 days) rolls nothing back, as people decided: sought so.",
     )
+    undecided = gate([estimate(), crash_rate(0.0004)], accepted=why)
+    assert (undecided.action, undecided.guardrails[0].verdict) == ("hold", "undecided")
     worse = estimate(effect=-0.5, relative_effect=-0.05)
     assert gate([worse, crash_rate(0.0006)], accepted=why).action == "stop"
     assert gate([worse, crash_rate(0.0006)], accepted={"play_starts_7d": "sought so"}).action == "rollback"

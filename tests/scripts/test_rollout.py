@@ -15,7 +15,7 @@ from scripts.environment import ROOT
 from scripts.errors import RunError
 from scripts.rollout.__main__ import main
 from scripts.rollout.checks import Checks
-from scripts.rollout.service import HARMS, LIFTS, NULL, START, Service, write_experiments
+from scripts.rollout.service import HARMS, HARMS_FROM, LIFTS, NULL, START, Service, write_experiments
 from tests.jobs.result_tables import write_rows
 
 
@@ -30,10 +30,10 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture
 def landed(project: Project) -> dict[str, pd.DataFrame]:
-    """A day on which half of each layer is open."""
+    """The second day, on which half of each layer is open."""
     service = Service.of(6_000, project.data_dir, 3)
     open_ = {each.id: allocate(each, 0.5, start_of(START)) for each in project.experiments}
-    service.live(START, open_)
+    service.live(HARMS_FROM, open_)
     return {
         source: pd.concat(
             [pd.read_json(path, lines=True) for path in (project.data_dir / "landing" / source).rglob("*.gz")]

@@ -49,6 +49,7 @@ def folders(tmp_path: Path) -> str:
         decision(0, "advance", 0.5, facts(-0.001)),
         decision(1, "advance", 0.5, facts(0.001)),  # not what follows from its facts
         decision(2, "override", 0.05, {"accepted": ["crash_rate"]}),
+        decision(2, "hold", 0.05, facts(-0.001)) | {"input_version": "late"},
         decision(3, "hold", 0.05, {"of": "an earlier version"}),
         decision(4, "rollback", 0.0, facts(0.001)),
     ]
@@ -60,11 +61,19 @@ def test_each_decision_is_shown_with_what_its_facts_lead_to(
     folders: str, text_of: Callable[[str], str], ask: Callable[[str], Any]
 ) -> None:
     text = text_of(f"decisions homepage {folders}")
-    assert [line.split()[-1] for line in text.splitlines()[1:6]] == ["same", "OTHER", "people", "-", "same"]
+    assert [line.split()[-1] for line in text.splitlines()[1:7]] == [
+        "same",
+        "OTHER",
+        "OTHER",
+        "people",
+        "-",
+        "same",
+    ]
     assert "the last, of 2026-03-14:\n  Reason 4, which" in text
     found = ask(f"decisions homepage {folders}")["decisions"]
-    assert [each["is_replayed"] for each in found] == [True, False, None, None, True]
-    assert found[2]["inputs"] == {"accepted": ["crash_rate"]}
+    assert [each["is_replayed"] for each in found] == [True, False, False, None, None, True]
+    assert [each["input_version"] for each in found[2:4]] == ["late", "v2"]
+    assert found[3]["inputs"] == {"accepted": ["crash_rate"]}
 
 
 def test_nothing_decided_yet_is_said(tmp_path: Path, text_of: Callable[[str], str]) -> None:
