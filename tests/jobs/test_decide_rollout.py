@@ -36,7 +36,7 @@ def decide(tables: Tables, day: date, *changed: dict[str, Any], input_version: s
     write_estimates(tables.project.data_dir, [{**row, **identity} for row in rows])
     write_srm(tables.project.data_dir, [srm_check(window_end=at(day + timedelta(1)), experiment_id=ID)])
     decide_rollout(tables, Days(day, day))
-    made = tables.read("rollout_decisions").collect()
+    made = tables.read("rollout_decisions").where("action != 'override'").collect()
     return "/".join(
         sorted({row["action"] for row in made if row["decided_for"].date() == day + timedelta(1)})
     )
