@@ -7,13 +7,14 @@ standard errors are, those of the experiment will be, at as many profiles.
 
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from scipy.special import ndtri
 
 from metrics.bucketing import arm_column, bucket_column
 from metrics.configuration.catalogue import Catalogue, Metric
@@ -24,7 +25,8 @@ from metrics.looks import level_of, looks_planned, planned_information
 from metrics.power import Design, mde_of_mean, units_for_mean
 from metrics.rollup.exposures import first_exposures
 from metrics.rollup.profile_windows import profile_windows
-from metrics.rows import Estimate, PowerRow
+from metrics.rows import Estimate, PowerRow, RampStage
+from metrics.sequential.boundaries import boundaries
 from metrics.statistics.analysis import Analysis, MomentsRow, estimate
 from metrics.statistics.layout import ALL, STRATUM
 from metrics.statistics.moments import Floats, Moments
@@ -252,9 +254,10 @@ def _power(
     exposed = int(Moments.from_bytes(moments.payload).n_profiles.sum())
     planned = enrolment.enrolled(experiment, exposed, experiment.enrollment_days) * control
     found = mde_of_mean(design, 1.0, sd, planned).mde_absolute
+    most = planned_information(experiment, catalogue, metric.name, sought)
     return replace(
         empty,
-        max_information=planned_information(experiment, catalogue, metric.name, sought),
+        max_information=most,
         baseline_mean=spread.mean,
         baseline_sd=spread.sd,
         icc=spread.icc,
@@ -262,8 +265,35 @@ def _power(
         n_per_arm=needed,
         mde_relative=found / abs(spread.mean) if spread.mean else None,
         days_needed=_days_needed(experiment, enrolment, exposed, needed / control, metric),
-        assumptions=_told(history, "ok"),
+        assumptions=_told(history, "ok", _ramp(experiment, enrolment, exposed, metric, row.arm, sd, most)),
     )
+
+
+def _ramp(
+    experiment: Experiment,
+    enrolment: Enrolment,
+    exposed: int,
+    metric: Metric,
+    arm: str,
+    sd: float,
+    most: float,
+) -> list[RampStage]:
+    """Of each stage before the last, with the power of the design."""
+    told = []
+    for number, share in enumerate(experiment.stages[:-1], start=1):
+        day = number * experiment.min_days
+        n = enrolment.enrolled(experiment, exposed, max(day - (metric.window or 1) + 1, 0))
+        finds = None
+        if n > 0:
+            error = sd * math.sqrt(
+                1 / (n * experiment.arms[experiment.control]) + 1 / (n * experiment.arms[arm])
+            )
+            fraction = 1 / error**2 / most
+            (look,) = boundaries([fraction], level_of(experiment, metric.name), 2, experiment.spending)
+            if look.z_boundary is not None:
+                finds = error * (look.z_boundary + float(ndtri(experiment.power)))
+        told.append(RampStage(share, day, finds))
+    return told
 
 
 def _enrolment(
@@ -288,13 +318,14 @@ def _days_needed(
     return None
 
 
-def _told(history: Experiment, status: str) -> str:
-    """What the numbers rest on, as JSON: the history, and that enrolment goes on as evenly as in it."""
+def _told(history: Experiment, status: str, ramp: Sequence[RampStage] = ()) -> str:
+    """What the numbers rest on, as JSON: the history, as evenly as in which enrolment goes on; and `ramp`."""
     told: Mapping[str, object] = {
         "status": status,
         "spec_hash": history.spec_hash,
         "exposed_from": str(history.start),
         "enrollment_days": history.enrollment_days,
         "covariate_days": history.covariates.days if history.covariates else 0,
+        "ramp": [asdict(stage) for stage in ramp],
     }
     return json.dumps(told)

@@ -154,12 +154,25 @@ class QualityResult:
 
 
 @dataclass(frozen=True)
+class RampStage:
+    """The effect in the metric's unit that is found by the end of a stage's last `day`, at that day's boundary.
+
+    None where no profile has matured by then.
+    """
+
+    share: float
+    day: int
+    finds: float | None
+
+
+@dataclass(frozen=True)
 class PowerRow:
     """A row of `power`: what a metric is like in a stratum before the start, and what the design can find there.
 
     `stratum`: 'all', values of the declared strata such as 'eu|web', or 'tenure_band:new'. `n_per_arm`: profiles of the
     control for the effect sought (design.mde_relative, or a guardrail's margin); `mde_relative`: what the planned
-    enrolment finds; `max_information` for the effect sought. Null where nothing can be said, `assumptions` says why.
+    enrolment finds; `max_information` for the effect sought. Null where nothing can be said: `assumptions` says why. It
+    is JSON, with what each stage of the ramp finds by its end.
     """
 
     experiment_id: str
@@ -174,6 +187,11 @@ class PowerRow:
     mde_relative: float | None = None
     days_needed: float | None = None
     assumptions: str | None = None
+
+    @property
+    def ramp(self) -> tuple["RampStage", ...]:
+        """What each stage before the last finds; empty where nothing can be said."""
+        return tuple(RampStage(**stage) for stage in json.loads(self.assumptions or "{}").get("ramp", ()))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from jobs.commands.common import add_command, print_answer, shown, table
+from metrics import wording
 from metrics.configuration.experiment import Experiment
 from metrics.rows import PowerRow
 from metrics.statistics.layout import ALL
@@ -84,9 +85,31 @@ def _text(experiment: Experiment, rows: Sequence[PowerRow], warnings: Sequence[s
         table((primary[:20], *_COLUMNS), strata),
         "n control: profiles of the control for the effect sought; days: until that many\n"
         "have matured; finds: the relative change that the planned enrolment detects\n",
+        *_ramp(experiment, [row for row in rows if row.stratum == ALL]),
         *(f"warning: {each.split(': ', 1)[0]}\n  {each.split(': ', 1)[1]}\n" for each in warnings),
     ]
     return "\n".join(parts)
+
+
+def _ramp(experiment: Experiment, rows: Sequence[PowerRow]) -> list[str]:
+    """What is found by the end of each stage before the last; nothing where there is but one."""
+    ramps = [(row, row.ramp) for row in rows if row.ramp]
+    if not ramps:
+        return []
+    header = ("by the end of", *(f"{wording.share(stage.share)}, day {stage.day}" for stage in ramps[0][1]))
+    return [
+        table(
+            header,
+            [[row.metric, *(_found(experiment, row, each.finds) for each in ramp)] for row, ramp in ramps],
+        )
+    ]
+
+
+def _found(experiment: Experiment, row: PowerRow, finds: float | None) -> str:
+    if finds is None or not row.baseline_mean:
+        return "-"
+    margin = experiment.guardrails.get(row.metric)
+    return f"{finds / margin:.1f} x margin" if margin else f"{finds / abs(row.baseline_mean):.1%}"
 
 
 def _cells(row: PowerRow) -> list[str]:

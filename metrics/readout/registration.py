@@ -32,6 +32,7 @@ def render_registration(experiment: Experiment, catalogue: Catalogue, rows: Sequ
             everybody=[row for row in rows if row.stratum == ALL],
             strata=[row for row in rows if row.stratum != ALL and row.metric == primary],
             curve=_power_curve(experiment, next(row for row in rows if row.stratum == ALL)),
+            ramps=[row for row in rows if row.stratum == ALL and row.ramp],
             history=json.loads(rows[0].assumptions or "{}"),
             looks={
                 metric.name: looks_planned(experiment, metric, catalogue)

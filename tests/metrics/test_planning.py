@@ -16,10 +16,11 @@ from metrics.configuration.experiment import Experiment
 from metrics.errors import InputError
 from metrics.planning import enrolled_share, history_of, power_rows, spread_of
 from metrics.power import Design, units_for_mean
-from metrics.rows import Estimate, PowerRow, row_of
+from metrics.rows import Estimate, PowerRow, RampStage, row_of
+from metrics.sequential.boundaries import boundaries
 from metrics.statistics.analysis import Analysis, MomentsRow
 from tests.metrics.statistics.support import moments
-from tests.result_rows import configuration, estimate
+from tests.result_rows import EXPERIMENT, configuration, estimate
 
 LAST = date(2026, 3, 1)
 
@@ -146,7 +147,24 @@ def test_the_worked_example_from_a_history_with_its_moments(project: tuple[Exper
     assert row.mde_relative == pytest.approx(found)
     days = (2 * exact.n_per_arm[0] / 20_000 - 0.5) / 0.5 + 4
     assert row.days_needed == math.ceil(days) + 6
-    assert json.loads(row.assumptions or "")["exposed_from"] == "2026-02-23"
+    told = json.loads(row.assumptions or "")
+    assert told["exposed_from"] == "2026-02-23"
+    # Seven days are a window: at the end of neither stage of two days anybody has matured.
+    assert row.ramp == (RampStage(0.05, 2, None), RampStage(0.2, 4, None))
+
+
+def test_what_the_ramp_finds_is_at_the_boundary_of_its_day(tmp_path: Path) -> None:
+    slow = configuration(tmp_path, EXPERIMENT.replace("min_days: 2", "min_days: 8"))
+    row = rows_of(slow, 20_000)["play_starts_7d"]
+    assert row.max_information is not None
+    first, second = row.ramp
+    # Of 20,000 a day 5% are enrolled for eight days, two of which have matured.
+    error = 3.2 * math.sqrt(2 / (0.05 * 2 * 10_000))
+    (look,) = boundaries([1 / error**2 / row.max_information], 0.05)
+    assert look.z_boundary is not None
+    assert (first.share, first.day) == (0.05, 8)
+    assert first.finds == pytest.approx(error * (look.z_boundary + 0.8416212))
+    assert first.finds is not None and second.finds is not None and second.finds < first.finds
 
 
 def test_there_are_no_more_profiles_than_the_service_has(project: tuple[Experiment, Catalogue]) -> None:

@@ -26,6 +26,10 @@ def power_row(
             "exposed_from": "2026-02-23",
             "enrollment_days": 1,
             "covariate_days": 7,
+            "ramp": [
+                {"share": 0.05, "day": 2, "finds": None},
+                {"share": 0.2, "day": 4, "finds": 0.00125},
+            ],
         }
     )
     known |= {"mde_relative": 0.023, "days_needed": 44.0, "max_information": 985.0}
@@ -60,6 +64,8 @@ def test_it_tells_what_can_be_found_and_warns(
     )
     assert any(line.startswith("eu|web ") for line in lines)
     assert "the planned enrolment finds 2.30%, the design seeks 1.00%; that takes 44 days" in text
+    assert lines[-6].split() == ["by", "the", "end", "of", "5%,", "day", "2", "20%,", "day", "4"], lines
+    assert "crash_rate" in text and "2.5 x margin" in text
     answer = ask(f"preregister homepage {folders}")
     assert [row["metric"] for row in answer["power"]] == ["play_starts_7d", "play_starts_7d", "crash_rate"]
     assert len(answer["warnings"]) == 1  # a margin of 0.0005 is 5% of the crash rate
@@ -67,6 +73,8 @@ def test_it_tells_what_can_be_found_and_warns(
     assert "A &lt;re-ranked&gt; homepage" in page
     assert "190,000" in page and "eu|web" in page and "Shipped: at the last stage" in page
     assert "None" not in page and "nan" not in page
+    # 0.00125 is 2.5 margins of 0.0005, and 12.5% of the rate of 0.01 if that were the primary.
+    assert "<td>–</td><td>2.5 × margin</td>" in page and "20%<small>to day 4</small>" in page
     client = MlflowClient(f"sqlite:///{tmp_path}/data/mlflow/mlflow.db")
     experiment = client.get_experiment_by_name("homepage")
     assert experiment is not None
