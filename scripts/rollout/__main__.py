@@ -101,7 +101,8 @@ class Replay:
         processes.stop(self.settings.data_dir)
         self.checks.findings.expect(f"{day}: looks of {LIFTS} when killed", str(last), "0")
         ready_file(self.settings).unlink(missing_ok=True)
-        self.runs = up(self.settings, self.progress)
+        told, self.runs = self.runs.teller, up(self.settings, self.progress)
+        self.runs.teller = told
         self.runs.wait("experiment_readouts", [str(day)])
 
     def _wait_for_a_look(self, day: date) -> None:
