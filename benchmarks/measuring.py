@@ -5,6 +5,8 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -13,12 +15,26 @@ from pathlib import Path
 
 import psutil
 
+# Of processors, and of the clock on the wall.
+Seconds = tuple[float, float]
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
+class Aim:
+    """What a target asks of a figure of the measurement: cpu_seconds, wall_seconds or ratio, at most."""
+
+    target: str
+    figure: str
+    at_most: float
+
+
+@dataclass(frozen=True)
 class Measured:
-    """Medians over the rounds of processor and wall seconds, and the ratio of processor seconds to the baseline."""
+    """Medians over the rounds of processor and wall seconds, and of the ratio of processor seconds to the baseline.
+
+    `ratios` has one for each round.
+    """
 
     what: str
     cpu_seconds: float
@@ -26,14 +42,23 @@ class Measured:
     baseline: str
     baseline_cpu_seconds: float
     baseline_wall_seconds: float | None
-    ratio: float
+    ratios: tuple[float, ...]
+    aims: tuple[Aim, ...] = ()
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.ratios)
+
+    def reaches(self, aim: Aim) -> bool:
+        return bool(getattr(self, aim.figure) <= aim.at_most)
 
 
 def benchmark_parser(description: str) -> argparse.ArgumentParser:
-    """A parser with what every benchmark takes: rounds, and where its data are kept."""
+    """A parser with what every benchmark takes: rounds, where its data are kept, and where its figures go."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where the data are kept (default: a temporary folder)")
+    parser.add_argument("--figures", type=Path, help="a JSON file for the figures (default: none)")
     return parser
 
 
@@ -54,7 +79,7 @@ def processor_seconds() -> float:
     return total
 
 
-def timed(work: Callable[[], object]) -> tuple[float, float]:
+def timed(work: Callable[[], object]) -> Seconds:
     """Processor and wall seconds. Processor time is counted in ticks: work that is shorter than one counts as one."""
     cpu, wall = processor_seconds(), time.monotonic()
     work()
@@ -63,16 +88,18 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 
 def compared(
     what: str,
-    work: Callable[[], object],
+    work: Callable[[], Seconds],
     baseline: str,
     other: Callable[[], tuple[float, float | None]],
     rounds: int,
+    aims: Sequence[Aim] = (),
 ) -> Measured:
     """Medians of rounds in turn, after one that does not count.
 
-    `other` gives its own processor and wall seconds; no wall seconds where it is scaled up from a part.
+    Both give their processor and wall seconds, as `timed` does; `other` no wall seconds where it is scaled up from a
+    part.
     """
-    found = [(timed(work), other()) for _ in range(rounds + 1)][1:]
+    found = [(work(), other()) for _ in range(rounds + 1)][1:]
     ours, others = zip(*found, strict=True)
     walls = [wall for _, wall in others if wall is not None]
     return Measured(
@@ -82,28 +109,72 @@ def compared(
         baseline=baseline,
         baseline_cpu_seconds=statistics.median(cpu for cpu, _ in others),
         baseline_wall_seconds=statistics.median(walls) if walls else None,
-        ratio=statistics.median(our[0] / other[0] for our, other in found),
+        ratios=tuple(our[0] / other[0] for our, other in found),
+        aims=tuple(aims),
     )
 
 
 def report(measured: Sequence[Measured]) -> str:
+    """A table in Markdown."""
     lines = [
-        "| what | CPU s | wall s | against | CPU s | wall s | ratio of CPU s |",
-        "|---|---|---|---|---|---|---|",
+        "| what | CPU s | wall s | against | CPU s | wall s | ratio of CPU s | aim |",
+        "|---|---|---|---|---|---|---|---|",
         *(
             f"| {m.what} | {m.cpu_seconds:.1f} | {m.wall_seconds:.1f} | {m.baseline} "
-            f"| {m.baseline_cpu_seconds:.1f} | {_seconds(m.baseline_wall_seconds)} | {m.ratio:.2f} |"
+            f"| {m.baseline_cpu_seconds:.1f} | {_seconds(m.baseline_wall_seconds)} | {_ratio(m)} | {_aims(m)} |"
             for m in measured
         ),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _seconds(wall: float | None) -> str:
-    return "–" if wall is None else f"{wall:.1f}"
+def _ratio(m: Measured) -> str:
+    return f"**{m.ratio:.2f}** ({min(m.ratios):.2f} to {max(m.ratios):.2f})"
 
 
-def publish(measured: Sequence[Measured]) -> None:
-    """The table, and a line of JSON with the machine."""
+def _aims(m: Measured) -> str:
+    names = {"cpu_seconds": "CPU s", "wall_seconds": "wall s", "ratio": "ratio"}
+    told = (
+        f"{aim.target}: {names[aim.figure]} ≤ {aim.at_most:g}, {'reached' if m.reaches(aim) else '**missed**'}"
+        for aim in m.aims
+    )
+    return "; ".join(told) or "–"
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def publish(measured: Sequence[Measured], figures: Path | None) -> None:
+    """The table; and a file of JSON with the machine, where one is named."""
     print(report(measured))
-    print(json.dumps({"machine": platform.platform(), "measured": [asdict(each) for each in measured]}))
+    if figures:
+        content = {
+            "command": _command(),
+            "machine": machine(),
+            "measured": [asdict(each) for each in measured],
+        }
+        figures.parent.mkdir(parents=True, exist_ok=True)
+        figures.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _command() -> str:
+    """What was run, but for where it keeps its files."""
+    arguments, kept = iter(sys.argv[1:]), [Path(sys.argv[0]).stem]
+    for each in arguments:
+        if each in ("--folder", "--figures"):
+            next(arguments)
+        else:
+            kept.append(each)
+    return f"python -m benchmarks.{' '.join(kept)}"
+
+
+def machine() -> str:
+    """Processors, memory, system and Java."""
+    java = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False)
+    told = (java.stderr or java.stdout).splitlines()[:1]
+    memory = psutil.virtual_memory().total / 2**30
+    return (
+        f"{os.cpu_count()} processors, {memory:.0f} GiB, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}, {''.join(told)}"
+    )

@@ -55,7 +55,7 @@ def measure(folder: Path, key: str, profiles: int, days: int, rounds: int) -> Me
     left: set[tuple[float, ...]] = set()
     measured = compared(
         f"backfill of {days} days of {profiles:,} profiles with {key}",
-        lambda: left.add(backfill(settings, days, progress)),
+        lambda: timed(lambda: left.add(backfill(settings, days, progress))),
         "without it",
         lambda: timed(lambda: left.add(backfill(settings, days, progress, lesser))),
         rounds,
@@ -73,7 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     folder = kept_folder(options.folder)
     try:
-        publish([measure(folder, options.setting, options.profiles, options.days, options.rounds)])
+        publish(
+            [measure(folder, options.setting, options.profiles, options.days, options.rounds)],
+            options.figures,
+        )
     except (InputError, RunError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

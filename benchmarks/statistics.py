@@ -14,7 +14,7 @@ import numpy as np
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from benchmarks.measuring import Measured, benchmark_parser, compared, kept_folder, publish, timed
+from benchmarks.measuring import Aim, Measured, benchmark_parser, compared, kept_folder, publish, timed
 from jobs.embedded import embedded_spark
 from metrics.configuration.units import UnitExperiment, load_unit_experiment
 from metrics.statistics.analysis import Analysis, estimate
@@ -116,14 +116,20 @@ def measure(spark: SparkSession, folder: Path, rows: int, rounds: int, replicate
     households = windows.select("household_id").distinct().count()
     measured = [
         compared(
-            f"{rows:,} profile rows to every estimate", estimates, "scan and sum of the columns", scan, rounds
+            f"{rows:,} profile rows to every estimate",
+            lambda: timed(estimates),
+            "scan and sum of the columns",
+            scan,
+            rounds,
+            [Aim("P4", "cpu_seconds", 30)],
         ),
         compared(
             f"{replicates:,} bootstrap replicates of {households:,} households, 3 metrics, and their other estimates",
-            bootstrap,
+            lambda: timed(bootstrap),
             "numpy's Poisson sampler for each household",
             lambda: (poisson_seconds(households, 6, replicates), None),
             rounds,
+            [Aim("P5", "cpu_seconds", 60)],
         ),
     ]
     check(found["all"], found["few"])
@@ -151,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = kept_folder(options.folder)
     with embedded_spark("benchmark-statistics") as spark:
         measured = measure(spark, folder, options.rows, options.rounds, options.replicates)
-    publish(measured)
+    publish(measured, options.figures)
     return 0
 
 

@@ -33,11 +33,11 @@ def keep_allocation(tables: Tables, experiment: Experiment, share: float, at: da
     if wanted.is_same(now):
         return wanted
     where: Where = {"experiment_id": [experiment.id], "effective_from": [at, *later]}
-    tables.replace(_TABLE, tables.frame(_TABLE, [asdict(wanted)]), where)
+    tables.replace_rows(_TABLE, [asdict(wanted)], where)
     _, others = _of_layer(tables, experiment, at)
     if any(wanted.overlaps(each) for each in others):
         before = [asdict(each) for each in own if each.effective_from in where["effective_from"]]
-        tables.replace(_TABLE, tables.frame(_TABLE, before), where)
+        tables.replace_rows(_TABLE, before, where)
         raise Conflict(
             f"layer {experiment.layer}: another experiment took the same buckets meanwhile; run this again"
         )
@@ -76,9 +76,7 @@ def keep_override(
         "run": tables.reason,
         "refused": None,
     }
-    tables.merge(
-        "rollout_decisions", tables.frame("rollout_decisions", [row]), {"experiment_id": [experiment.id]}
-    )
+    tables.insert_rows("rollout_decisions", [row], {"experiment_id": [experiment.id]})
 
 
 def _of_layer(

@@ -84,8 +84,7 @@ def _record(tables: Tables, landed: Sequence[Landed], results: Sequence[AuditRes
     """Other kinds of sources share the day's partition, and keep their results."""
     days = sorted({each.ingest_day for each in landed})
     kinds = {each.source.partition(".")[0] for each in landed}
-    before = tables.read_days(RESULTS, days).where(F.col("table") == SUITE.table)
-    others = before.where(~F.substring_index("expectation", ".", 1).isin(*kinds))
     where: Where = {"table": [SUITE.table], "day": days}
-    recorded = tables.frame(RESULTS, [asdict(result) for result in results])
-    tables.replace(RESULTS, others.unionByName(recorded), where)
+    before = tables.few_rows(RESULTS, where, tuple(tables.declared[RESULTS].columns))
+    others = [row for row in before if row["expectation"].partition(".")[0] not in kinds]
+    tables.replace_rows(RESULTS, [*others, *(asdict(result) for result in results)], where)

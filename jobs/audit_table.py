@@ -160,7 +160,7 @@ def _record(tables: Tables, audited: Sequence[Audited]) -> None:
         together = [each for each in audited if each.days == days]
         rows = [asdict(result) for each in together for result in each.results]
         where: Where = {"table": [each.suite.table for each in together], "day": days}
-        tables.replace(RESULTS, tables.frame(RESULTS, rows), where)
+        tables.replace_rows(RESULTS, rows, where)
 
 
 def _log(name: str, days: Sequence[date], results: Sequence[AuditResult], seconds: float) -> None:

@@ -67,13 +67,13 @@ def _keep_looks(tables: Tables, looks: Sequence[LookRow], experiment: Experiment
     """Insert those that are not there: a look is known by its data and those of the looks before it."""
     if looks:
         now = {"computed_at": datetime.now(UTC)}
-        rows = tables.frame("looks", [asdict(look) | now for look in looks])
-        tables.merge("looks", rows, {"experiment_id": [experiment.id]})
+        rows = [asdict(look) | now for look in looks]
+        tables.insert_rows("looks", rows, {"experiment_id": [experiment.id]})
 
 
 def _keep(tables: Tables, row: Mapping[str, Any]) -> None:
     where: Where = {"experiment_id": [row["experiment_id"]]}
-    tables.merge("rollout_decisions", tables.frame("rollout_decisions", [row]), where, fill=("refused",))
+    tables.insert_rows("rollout_decisions", [row], where, fill=("refused",))
 
 
 def _follow(

@@ -64,7 +64,7 @@ def estimate_experiment(tables: Tables, experiment: Experiment, analysis_day: da
     rows = _identified(tables, experiment, analysis_day, analysis, inputs)
 
     def write(name: str, content: Sequence[dict[str, Any]], to: Tables) -> None:
-        to.replace(name, to.frame(name, content), where)
+        to.replace_rows(name, content, where)
 
     beside = {"moments": moments, "interactions": interactions, "spillover": spillover}
     side_by_side(tables, *(partial(write, name, content) for name, content in beside.items()))

@@ -81,10 +81,10 @@ def _fingerprints(events: DataFrame) -> dict[date, str]:
 
 def _held(tables: Tables, first: date, last: date) -> dict[date, set[date]]:
     """The event days of the rows that the ingest days from first to last hold, by ingest day."""
-    possible = F.col("ingest_day").between(F.lit(first), F.lit(last))
     held: dict[date, set[date]] = {}
-    for row in tables.read("events").where(possible).select("ingest_day", "day").distinct().collect():
-        held.setdefault(row["ingest_day"], set()).add(row["day"])
+    for ingest_day, day in tables.partitions("events", ["ingest_day", "day"]):
+        if first <= ingest_day <= last:
+            held.setdefault(ingest_day, set()).add(day)
     return held
 
 
@@ -119,9 +119,8 @@ def _there(tables: Tables, days: Collection[date]) -> frozenset[date]:
     """Those of the days that have events, or had."""
     if not days:
         return frozenset()
-    found = tables.read_days("events", list(days)).select("day")
-    rolled_up = tables.read_days("profile_days", list(days)).select("day")
-    return frozenset(row["day"] for row in found.unionByName(rolled_up).distinct().collect())
+    there = tables.partitions("events", ["day"]) | tables.partitions("profile_days", ["day"])
+    return frozenset(day for (day,) in there).intersection(days)
 
 
 def _last_touched(tables: Tables, day: date) -> date:

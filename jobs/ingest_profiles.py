@@ -4,8 +4,6 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from pyspark.sql import functions as F
-
 from jobs.application import day_job
 from jobs.arguments import Days
 from jobs.audit_landed import audit_landed
@@ -24,8 +22,8 @@ def ingest_profiles(tables: Tables, days: Days) -> None:
 
     Broken rows are quarantined. Raises AuditFailed where too many are broken.
     """
-    newest = tables.read("profiles").agg(F.max("snapshot_day")).first()
-    if newest and newest[0] and newest[0] > days.last:
+    newest = tables.greatest("profiles", "snapshot_day")
+    if newest and newest > days.last:
         log.info("profiles: kept the snapshot of %s, newer than %s", newest[0], days)
         return
     landing = Landing(tables.spark)

@@ -4,8 +4,6 @@ import sys
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
-from pyspark.sql import functions as F
-
 from jobs.arguments import Days, job_parser, parse_hour, run
 from jobs.audit_landed import audit_landed
 from jobs.epochs import require_unchanged, running
@@ -34,8 +32,8 @@ def monitor_hour(tables: Tables, hour: datetime) -> None:
 
 def _load_profiles(tables: Tables, day: date) -> None:
     """Once: a snapshot of many profiles is not loaded every hour."""
-    newest = tables.read("profiles").agg(F.max("snapshot_day")).first()
-    if newest is None or newest[0] is None or newest[0] < day:
+    newest = tables.greatest("profiles", "snapshot_day")
+    if newest is None or newest < day:
         ingest_profiles(tables, Days(day, day))
 
 

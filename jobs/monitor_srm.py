@@ -43,7 +43,7 @@ def check_sample_ratio(tables: Tables, experiment: Experiment, window_end: datet
         "window_end": [window_end],
         "window_kind": ["cumulative", kind],
     }
-    tables.replace("srm_checks", tables.frame("srm_checks", rows), where)
+    tables.replace_rows("srm_checks", rows, where)
     triggered = [check for check in checks if check.triggered]
     log.info(
         "%s %s: %d sample-ratio checks, %d triggered", experiment.id, window_end, len(checks), len(triggered)
@@ -54,15 +54,16 @@ def check_sample_ratio(tables: Tables, experiment: Experiment, window_end: datet
 
 def _block(tables: Tables, experiment: Experiment, triggered: Sequence[SrmCheck]) -> None:
     """What is blocked stays so until a restart, whatever later windows show; a slice without a row is open."""
-    status = tables.read("enrollment_status").where(F.col("experiment_id") == experiment.id)
-    known = {(row["epoch"], row["slice"], row["slice_value"]) for row in status.collect()}
+    key = ("epoch", "slice", "slice_value")
+    status = tables.few_rows("enrollment_status", {"experiment_id": [experiment.id]}, key)
+    known = {tuple(row[name] for name in key) for row in status}
     now = [replace(each, run=tables.reason) for each in blocked(triggered)]
     new = [each for each in now if (each.epoch, each.slice, each.slice_value) not in known]
     for each in new:  # before it is written: rather an alarm twice than none
         log.error("ALERT %s", each.alert)
     if new:
-        rows = tables.frame("enrollment_status", [asdict(each) for each in new])
-        tables.merge("enrollment_status", rows, {"experiment_id": [experiment.id]})
+        rows = [asdict(each) for each in new]
+        tables.insert_rows("enrollment_status", rows, {"experiment_id": [experiment.id]})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -74,9 +74,10 @@ class Arrivals:
 
 def _replace(tables: Tables, kind: str, frames: Sequence[DataFrame], days: Sequence[date]) -> None:
     with _ONE_AT_A_TIME:
-        before = tables.read_days(QUARANTINE, days, "ingest_day")
-        if not frames and before.isEmpty():
+        held = {day for (day,) in tables.partitions(QUARANTINE, ["ingest_day"])}
+        if not frames and held.isdisjoint(days):
             return
+        before = tables.read_days(QUARANTINE, days, "ingest_day")
         others = before.where(~F.col("source").startswith(f"{kind}."))
         tables.replace(QUARANTINE, reduce(DataFrame.unionByName, frames, others), {"ingest_day": days})
 

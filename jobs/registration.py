@@ -102,8 +102,7 @@ def register(tables: Tables, experiment: Experiment) -> tuple[PowerRow, ...]:
         raise InputError(
             f"nothing can be said of experiment '{experiment.id}' from {first} to {last}; load more of the history"
         )
-    frame = tables.frame(_TABLE, [asdict(row) for row in rows])
-    tables.replace(_TABLE, frame, {"experiment_id": [experiment.id]})
+    tables.replace_rows(_TABLE, [asdict(row) for row in rows], {"experiment_id": [experiment.id]})
     return rows
 
 

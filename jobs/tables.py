@@ -27,6 +27,7 @@ from delta.exceptions import (
 )
 from delta.tables import DeltaTable
 from deltalake import DeltaTable as LogReader
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -35,6 +36,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import DataType, StructType
 
 from expectations.facts import plain_type
+from jobs import delta_rows
 from jobs.arguments import Conflict, WorkFailed
 from jobs.delta_dataset import dataset_of
 from metrics.configuration.project import Project
@@ -60,6 +62,7 @@ CONFLICTS = (
     MetadataChangedException,
     ProtocolChangedException,
 )
+_CONFLICT = "table {table}: another job wrote to it at the same time; run this one again when that has ended"
 COMMIT_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 
@@ -95,12 +98,17 @@ class Tables:
 
         By way of Arrow: from Python's own rows Spark would start Python workers, a second of a small job.
         """
+        schema, content = self._arrow(name, rows)
+        return self.spark.createDataFrame(content, schema).coalesce(1)
+
+    def _arrow(self, name: str, rows: Sequence[Mapping[str, Any]]) -> tuple[StructType, pa.Table]:
+        """Rows as the table's columns, and their types. Raises ArrowException for a value of another type."""
         columns = ", ".join(f"`{column}` {kind}" for column, kind in self.declared[name].columns.items())
         schema = DataType.fromDDL(columns)
         assert isinstance(schema, StructType)  # several columns are nothing else
         fields = to_arrow_schema(schema, timezone="UTC")
         arrays = [_array([row[field.name] for row in rows], field.type) for field in fields]
-        return self.spark.createDataFrame(pa.Table.from_arrays(arrays, schema=fields), schema).coalesce(1)
+        return schema, pa.Table.from_arrays(arrays, schema=fields)
 
     def replace(self, name: str, frame: DataFrame, where: Where, note: Note | None = None) -> None:
         """Replace the partitions with the given values by the frame's rows; an empty frame clears them.
@@ -113,7 +121,33 @@ class Tables:
         writer = table.conform(frame).writeTo(self.project.tables.identifier(name))
         with _explained(name):
             writer.option("userMetadata", self.metadata(where, note)).overwrite(condition)
-        log.info("%s: replaced %s in %.1f s", name, _spoken(where), time.monotonic() - started)
+        _tell_replaced(name, where, started)
+
+    def replace_rows(
+        self, name: str, rows: Sequence[Mapping[str, Any]], where: Where, note: Note | None = None
+    ) -> None:
+        """`replace` by rows that Python holds. By delta-rs, where the folder is known."""
+        files = self.files(name)
+        if files is None:
+            self.replace(name, self.frame(name, rows), where, note)
+            return
+        started = time.monotonic()
+        with _refused(name):
+            delta_rows.replaced(files, self._arrow(name, rows)[1], where, self.metadata(where, note))
+        _tell_replaced(name, where, started)
+
+    def insert_rows(
+        self, name: str, rows: Sequence[Mapping[str, Any]], where: Where, fill: Sequence[str] = ()
+    ) -> None:
+        """`merge` by rows that Python holds. By delta-rs, where the folder is known."""
+        files = self.files(name)
+        if files is None:
+            self.merge(name, self.frame(name, rows), where, fill)
+            return
+        with _refused(name):
+            content = self._arrow(name, rows)[1]
+            delta_rows.inserted(files, self.declared[name], content, where, fill, self.metadata(where))
+        log.info("%s: merged %s", name, _spoken(where))
 
     def overwrite(self, name: str, frame: DataFrame) -> None:
         """Replace an unpartitioned table whole."""
@@ -146,17 +180,25 @@ class Tables:
 
         (-1, {}) where none did.
         """
-        table, looked_at = DeltaTable.forName(self.spark, self.project.tables.identifier(name)), _RECENT
+        looked_at = _RECENT
         while True:
-            recent = table.history(looked_at).select("version", "userMetadata").orderBy(F.desc("version"))
-            commits = recent.collect()
+            commits = self._history(name, looked_at)
             for commit in commits:
-                said = _noted(commit["userMetadata"])
+                said = _noted(commit.get("userMetadata"))
                 if key in said:
                     return commit["version"], said
             if len(commits) < looked_at:
                 return -1, {}
             looked_at *= 10
+
+    def _history(self, name: str, count: int) -> list[dict[str, Any]]:
+        """The newest commits, newest first: version and userMetadata, if it has any."""
+        log = self.files(name)
+        if log is not None:
+            return log.history(count)
+        recent = DeltaTable.forName(self.spark, self.project.tables.identifier(name)).history(count)
+        rows = recent.select("version", "userMetadata").orderBy(F.desc("version")).collect()
+        return [row.asDict() for row in rows]
 
     def files(self, name: str) -> LogReader | None:
         """A table's files and what its log says of them, by delta-rs; None where its folder is not known.
@@ -188,13 +230,25 @@ class Tables:
             return set()
         return set(zip(*(told[f"partition.{column}"].to_pylist() for column in columns), strict=True))
 
+    def greatest(self, name: str, column: str) -> Any:
+        """The column's greatest value, None where there is none; from what the log says of each file, if it does."""
+        log = self.files(name)
+        told = pa.table(log.get_add_actions(flatten=True)) if log else None
+        if told is not None and f"max.{column}" in told.column_names:
+            values = told[f"max.{column}"]
+            if not values.null_count:
+                return pc.max(values).as_py()
+        row = self.read(name).agg(F.max(column)).first()
+        return row[0] if row else None
+
     def delete(self, name: str, condition: str) -> None:
         DeltaTable.forName(self.spark, self.project.tables.identifier(name)).delete(condition)
 
     def _create(self, table: Table) -> None:
         identifier = self.project.tables.identifier(table.name)
-        if self._exists(identifier):
-            self._add_columns(table, identifier)
+        present = self._schema(table.name, identifier)
+        if present is not None:
+            self._add_columns(table, identifier, present)
             return
         columns = ", ".join(
             f"`{name}` {kind}{' NOT NULL' if name in (*table.key, *table.partitioned_by) else ''}"
@@ -208,13 +262,18 @@ class Tables:
         )
         log.info("%s: created", table.name)
 
-    def _exists(self, identifier: str) -> bool:
-        if identifier.startswith("delta."):
-            return DeltaTable.isDeltaTable(self.spark, identifier.removeprefix("delta.").strip("`"))
-        return self.spark.catalog.tableExists(identifier)
+    def _schema(self, name: str, identifier: str) -> StructType | None:
+        """The table's columns as they are now; None where there is no table."""
+        try:
+            log = self.files(name)
+        except TableNotFoundError:
+            return None
+        if log is not None:  # Delta's log has the schema as Spark writes it
+            return StructType.fromJson(json.loads(log.schema().to_json()))
+        return self.spark.table(identifier).schema if self.spark.catalog.tableExists(identifier) else None
 
-    def _add_columns(self, table: Table, identifier: str) -> None:
-        present = {field.name: field.dataType.simpleString() for field in self.spark.table(identifier).schema}
+    def _add_columns(self, table: Table, identifier: str, schema: StructType) -> None:
+        present = {field.name: field.dataType.simpleString() for field in schema}
         for name, kind in table.columns.items():
             if present.get(name, plain_type(kind)) != plain_type(kind):
                 raise InputError(
@@ -254,9 +313,19 @@ def alone(table: str) -> Iterator[None]:
     try:
         yield
     except CONFLICTS as error:
-        raise Conflict(
-            f"table {table}: another job wrote to it at the same time; run this one again when that has ended"
-        ) from error
+        raise Conflict(_CONFLICT.format(table=table)) from error
+
+
+@contextmanager
+def _refused(table: str) -> Iterator[None]:
+    """delta-rs's errors by their first line: those after it show the rows."""
+    try:
+        yield
+    except CommitFailedError as error:
+        raise Conflict(_CONFLICT.format(table=table)) from error
+    except DeltaError as error:
+        cause = str(error).splitlines()[0]
+        raise WorkFailed(f"table {table}: write refused: {cause}; mend the rows or the rule") from None
 
 
 @contextmanager
@@ -302,6 +371,10 @@ def _noted(metadata: str | None) -> Note:
 def literals(values: Sequence[Any]) -> str:
     texts = [f"DATE'{value}'" if isinstance(value, date) else f"'{value}'" for value in values]
     return ", ".join(texts) or "NULL"
+
+
+def _tell_replaced(name: str, where: Where, started: float) -> None:
+    log.info("%s: replaced %s in %.1f s", name, _spoken(where), time.monotonic() - started)
 
 
 def _spoken(where: Where) -> str:

@@ -16,7 +16,9 @@ from scripts.submit import submit
 
 
 def test_work_shorter_than_the_clocks_tick_has_a_ratio() -> None:
-    nothing = compared("nothing", lambda: None, "nothing", lambda: timed(lambda: None), rounds=3)
+    nothing = compared(
+        "nothing", lambda: timed(lambda: None), "nothing", lambda: timed(lambda: None), rounds=3
+    )
     assert nothing.cpu_seconds > 0
     assert nothing.ratio > 0
 

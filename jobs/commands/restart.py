@@ -125,5 +125,5 @@ def _record(project: Project, begun: Experiment, share: float) -> None:
         tables.create()
         if share:  # first, since the layer may refuse it
             keep_allocation(tables, begun, share, start_of(begun.opens))
-        rows = tables.frame("enrollment_status", [asdict(row_of_restart(begun.id, begun.restart))])
-        tables.merge("enrollment_status", rows, {"experiment_id": [begun.id]})
+        rows = [asdict(row_of_restart(begun.id, begun.restart))]
+        tables.insert_rows("enrollment_status", rows, {"experiment_id": [begun.id]})

@@ -91,7 +91,7 @@ class Checks:
         anew = {days[place] for place, n in versions.items() if n == 2}
         self.findings.expect(f"{name}: days with a second version", _dates(anew), _dates(again))
         most = max(versions.values())
-        self.findings.expect(f"{name}: versions of a look at most", str(most), "2")
+        self.findings.expect(f"{name}: versions of a look at most", str(most), "2" if again else "1")
 
     def looks(self, name: str) -> list[LookRow]:
         rows = read_rows(self.project.tables, "looks", pc.field("experiment_id") == name)

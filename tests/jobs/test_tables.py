@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F
 
-from jobs.arguments import WorkFailed, run
+from jobs.arguments import Conflict, WorkFailed, run
 from jobs.tables import Tables
 from metrics.errors import InputError
 
@@ -98,6 +98,94 @@ def test_each_commit_says_what_wrote_it_and_why(tables: Tables) -> None:
     assert '"day": ["2026-03-02"]' in metadata
     assert tables.project.conf_hash in metadata
     assert '"reason": "clocks were wrong"' in metadata
+
+
+def test_rows_of_python_are_written_as_a_frame_would_be(tables: Tables) -> None:
+    def check(hour: int, slice_value: str = "it's", kind: str = "hour") -> dict[str, object]:
+        row = {**dict.fromkeys(tables.declared["srm_checks"].columns), "experiment_id": "x", "epoch": 0}
+        row |= {
+            "window_end": datetime(2026, 3, 2, hour, tzinfo=UTC),
+            "window_end_day": FIRST,
+            "unit": "profile",
+        }
+        return row | {
+            "window_kind": kind,
+            "slice": "all",
+            "slice_value": slice_value,
+            "observed": {"a": hour},
+        }
+
+    def where(hour: int) -> dict[str, list[object]]:
+        of_day: dict[str, list[object]] = {"experiment_id": ["x"], "window_end_day": [FIRST]}
+        return {**of_day, "window_end": [datetime(2026, 3, 2, hour, tzinfo=UTC)], "window_kind": ["hour"]}
+
+    def kept() -> list[tuple[object, ...]]:
+        rows = (
+            tables.read("srm_checks").selectExpr("hour(window_end)", "slice_value", "observed['a']").collect()
+        )
+        return sorted(tuple(row) for row in rows)
+
+    tables.replace_rows("srm_checks", [check(1), check(1, "b")], where(1), {"said": "so"})
+    tables.replace_rows("srm_checks", [check(2)], where(2))
+    tables.replace_rows("srm_checks", [check(1)], where(1))
+    assert kept() == [(1, "it's", 1), (2, "it's", 2)]
+    with pytest.raises(WorkFailed, match=r"table srm_checks: write refused: ") as caught:
+        tables.replace_rows("srm_checks", [check(2), check(2, "c", kind="day")], where(2))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(WorkFailed, match=r"table srm_checks: write refused: "):
+        tables.replace_rows("srm_checks", [{**check(2), "slice": None}], where(2))
+    assert kept() == [(1, "it's", 1), (2, "it's", 2)]
+    tables.replace_rows("srm_checks", [], where(1))
+    assert kept() == [(2, "it's", 2)]
+    assert tables.last_note("srm_checks", "said")[1]["said"] == "so"
+    identifier = tables.project.tables.identifier("srm_checks")
+    newest = tables.spark.sql(f"DESCRIBE HISTORY {identifier} LIMIT 1").first()
+    assert newest is not None and tables.project.conf_hash in newest["userMetadata"]
+
+
+def decision(tables: Tables, experiment: str, refused: str | None = None) -> dict[str, object]:
+    row = {
+        **dict.fromkeys(tables.declared["rollout_decisions"].columns),
+        "experiment_id": experiment,
+        "epoch": 0,
+    }
+    decided_for = datetime(2026, 3, 3, tzinfo=UTC)
+    return row | {"input_version": "v", "decided_for": decided_for, "refused": refused, "reasons": ("so",)}
+
+
+def test_rows_are_inserted_once_by_however_many_at_once(tables: Tables) -> None:
+    def insert(name: str) -> None:
+        tables.insert_rows("rollout_decisions", [decision(tables, name)], {"experiment_id": [name]})
+
+    names = [f"e{n % 4}" for n in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(insert, names))
+    rows = tables.few_rows("rollout_decisions", {"experiment_id": names}, ["experiment_id", "refused"])
+    assert sorted(row["experiment_id"] for row in rows) == ["e0", "e1", "e2", "e3"]
+    for said in ("no room", "another reason"):
+        tables.insert_rows(
+            "rollout_decisions", [decision(tables, "e1", said)], {"experiment_id": ["e1"]}, fill=("refused",)
+        )
+    rows = tables.few_rows("rollout_decisions", {"experiment_id": ["e1"]}, ["refused"])
+    assert rows == [{"refused": "no room"}]
+
+
+def test_of_two_who_replace_the_same_rows_one_is_told(tables: Tables) -> None:
+    def replace_rows(_: int) -> str:
+        try:
+            tables.replace_rows("rollout_decisions", [decision(tables, "x")], {"experiment_id": ["x"]})
+        except Conflict as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(6) as pool:
+        told = set(pool.map(replace_rows, range(12)))
+    assert told <= {
+        "",
+        "table rollout_decisions: another job wrote to it at the same time; run this one again when "
+        "that has ended",
+    }
+    assert tables.read("rollout_decisions").count() == 1
 
 
 def test_rows_of_python_become_a_frame_of_the_declared_types(tables: Tables) -> None:

@@ -1,0 +1,50 @@
+"""A simulated day of as many events as a benchmark asks for, in the product's own tables."""
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.arguments import Days
+from jobs.roll_up_profile_days import roll_up_days
+from jobs.run_day import run_day
+from jobs.simulate_service import simulate
+from jobs.tables import Tables
+from metrics.rollup.events import first_copies
+from metrics.simulation.settings import Settings as Service
+
+# As on a day in the middle of an enrolment of two weeks.
+EXPOSED_ONE_IN = 10
+# More than the ids of any simulated service.
+_IDS_APART = 10**10
+
+
+def one_day(tables: Tables, profiles: int, copies: int) -> Days:
+    """The tables of the experiment's first day, on which exposures begin; made where they are missing.
+
+    About six events a profile are simulated and ingested once, and the rows multiplied: each copy has profiles,
+    households and events of its own, and is laid out in files as ingestion does it.
+    """
+    experiment = tables.project.experiments[0]
+    service = Service(profiles, experiment.start, days=1, exposed_share=1.0)
+    day = Days(service.first_day, service.last_day)
+    tables.create()
+    if tables.read("profile_days").isEmpty():
+        simulate(tables.spark, tables.project, experiment, service, file_format="json", truth_days=0)
+        run_day(tables, day)
+        if copies > 1:
+            tables.overwrite("profiles", _copies(tables.read("profiles"), copies))
+            exposed = max(1, copies // EXPOSED_ONE_IN)
+            tables.replace("exposures", _copies(tables.read("exposures"), exposed), {"day": day.all})
+            events = first_copies(_copies(tables.read("events"), copies))
+            tables.replace("events", events, {"ingest_day": day.all})
+            roll_up_days(tables, day.all)
+    return day
+
+
+def _copies(rows: DataFrame, copies: int) -> DataFrame:
+    """The rows so many times, with ids of their own."""
+    copied = rows.crossJoin(rows.sparkSession.range(copies).withColumnRenamed("id", "_copy"))
+    apart = F.col("_copy") * _IDS_APART
+    ids = {name: F.col(name) + apart for name in ("profile_id", "household_id")}
+    if "event_id" in rows.columns:
+        ids["event_id"] = F.concat_ws("-", "event_id", "_copy")
+    return copied.withColumns(ids).drop("_copy")
