@@ -14,6 +14,7 @@ SEED ?= 7
 MASTER ?= local[*]
 DATA_DIR ?= data
 AIRFLOW_PORT ?= 8080
+ROUNDS ?= 5
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,12 +28,12 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Another Spark, or another project's modules, must not slip in.
 unexport SPARK_HOME SPARK_CONF_DIR PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON PYTHONPATH PYTHONHOME
 
-.PHONY: help setup preflight test lint demo incident rollout data-docs faults airflow cluster stop lock clean
+.PHONY: help setup preflight test lint demo incident rollout data-docs faults bench airflow cluster stop lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo 'Variables: PYTHON, DATA_DIR=data, AIRFLOW_PORT=8080; for demo also PROFILES=20000 DAYS=28 SEED=7 MASTER=spark://…;'
-	@echo '  for airflow FIRST_DAY=2026-03-14 LAST_DAY=2026-03-15, the days that daily_metrics catches up on.'
+	@echo '  for airflow FIRST_DAY=2026-03-14 LAST_DAY=2026-03-15, the days that daily_metrics catches up on; for bench ROUNDS=5.'
 
 setup: $(STAMPS)/jars $(STAMPS)/wheel $(ARCHIVE_STAMP) ## Make .venv: locked packages, Delta's jars, this project's wheel.
 
@@ -65,6 +66,12 @@ data-docs: setup ## The audits of the last days on DATA_DIR as Great Expectation
 
 faults: setup ## Run into every fault, compare with a clean run: docs/faults.md (about 2 hours).
 	$(BIN)/python -m scripts.faults
+
+bench: setup ## Every benchmark, about 2 hours on a quiet machine: docs/benchmarks.md. One: make bench-NAME.
+	$(BIN)/python -m benchmarks --rounds $(ROUNDS)
+
+bench-%: setup
+	$(BIN)/python -m benchmarks $* --rounds $(ROUNDS)
 
 airflow: setup ## Airflow's web interface on localhost with the DAGs, on DATA_DIR, until Ctrl-C.
 	@$(BIN)/python scripts/preflight.py --data-dir "$(DATA_DIR)" --port $(AIRFLOW_PORT)

@@ -26,6 +26,7 @@ AIRFLOW = [
 LINEAGE = ["apache-airflow-providers-openlineage>=2.20,<3"]
 DEV = [
     "chispa>=0.11",
+    "duckdb>=2.0,<3",  # benchmarks compare with it
     "hypothesis>=6.100",
     "mypy>=1.13",
     "pandas-stubs>=2.2,<3",

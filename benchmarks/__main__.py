@@ -21,6 +21,7 @@ ASKED: Mapping[str, tuple[str, str]] = {
     "audits": ("--profiles 100000 --copies 86", "--profiles 2000 --copies 2"),
     "statistics": ("--rows 2000000", "--rows 2000 --replicates 100"),
     "starts": ("--rows 100000", "--rows 1000"),
+    "experiments": ("--profiles 1000000 --experiments 50", "--profiles 400 --experiments 2"),
     "backfill": ("--profiles 100000 --days 14", "--profiles 300 --days 2"),
 }
 

@@ -8,48 +8,47 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from functools import reduce
+from operator import and_
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
+from jobs.delta_dataset import dataset_of
 from metrics.schemas import Table
 
-_TRIES = 12
+# Columns and their values.
+Where = Mapping[str, Sequence[Any]]
+_TRIES = 20
 
 
-def replaced(log: DeltaTable, rows: pa.Table, where: Mapping[str, Sequence[Any]], metadata: str) -> None:
+def replaced(log: DeltaTable, rows: pa.Table, where: Where, metadata: str) -> None:
     """Replace the rows with the given values; no rows clear them. Raises CommitFailedError for a conflict."""
     write_deltalake(log, rows, mode="overwrite", predicate=_among(where), commit_properties=_said(metadata))
 
 
 def inserted(
-    log: DeltaTable,
-    table: Table,
-    rows: pa.Table,
-    where: Mapping[str, Sequence[Any]],
-    fill: Sequence[str],
-    metadata: str,
+    log: DeltaTable, table: Table, rows: pa.Table, where: Where, fill: Sequence[str], metadata: str
 ) -> None:
     """Insert the rows whose key is not there; set columns to `fill` on rows that did not know them.
 
-    delta-rs sees a conflict with whatever was written to the table meanwhile. What is there by then is not inserted
-    again, so that it is tried anew.
+    `where`: the partitions, which are written anew with what they hold. Who writes to one of them meanwhile is not
+    overwritten: it is read again. (delta-rs's own merge meets conflicts in other partitions, too, and writes texts of a
+    type that Arrow cannot compare.)
     """
-    same_key = [f"t.{column} = s.{column}" for column in table.key]
-    predicate = " AND ".join([_among(where, "t."), *same_key])
+    if set(where) != set(table.partitioned_by):
+        raise ValueError(f"rows of {table.name} are inserted by whole partitions, not by {', '.join(where)}")
+    among = reduce(and_, [pc.field(column).isin(list(values)) for column, values in where.items()])
     for last in (*[False] * (_TRIES - 1), True):
-        merge = log.merge(
-            rows, predicate, source_alias="s", target_alias="t", commit_properties=_said(metadata)
-        )
-        if fill:
-            gained = " OR ".join(f"(t.{column} IS NULL AND s.{column} IS NOT NULL)" for column in fill)
-            merge = merge.when_matched_update(
-                {column: f"coalesce(t.{column}, s.{column})" for column in fill}, gained
-            )
+        held = dataset_of(log).to_table(rows.column_names, filter=among)
+        content = _merged(held.to_pylist(), rows.to_pylist(), table.key, fill)
+        if content is None:
+            return
         try:
-            merge.when_not_matched_insert_all().execute()
+            replaced(log, pa.Table.from_pylist(content, rows.schema), where, metadata)
             return
         except CommitFailedError:
             if last:
@@ -58,9 +57,28 @@ def inserted(
             log.update_incremental()
 
 
-def _among(where: Mapping[str, Sequence[Any]], alias: str = "") -> str:
+def _merged(
+    held: list[dict[str, Any]], rows: list[dict[str, Any]], key: Sequence[str], fill: Sequence[str]
+) -> list[dict[str, Any]] | None:
+    """All rows; None where none is new or gains anything."""
+    by_key, changed = {tuple(row[name] for name in key): row for row in held}, False
+    for row in rows:
+        there = by_key.setdefault(tuple(row[name] for name in key), row)
+        gained = {name: row[name] for name in fill if there[name] is None and row[name] is not None}
+        changed = changed or there is row or bool(gained)
+        there.update(gained)
+    return list(by_key.values()) if changed else None
+
+
+def noted(log: DeltaTable, metadata: str) -> None:
+    """A commit without rows."""
+    partitions = log.metadata().partition_columns
+    log.create_write_transaction([], "append", log.schema(), partitions, commit_properties=_said(metadata))
+
+
+def _among(where: Where) -> str:
     return " AND ".join(
-        f"{alias}{column} IN ({', '.join(map(_literal, values))})" for column, values in where.items()
+        f"{column} IN ({', '.join(map(_literal, values))})" for column, values in where.items()
     )
 
 

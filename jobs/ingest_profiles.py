@@ -24,7 +24,7 @@ def ingest_profiles(tables: Tables, days: Days) -> None:
     """
     newest = tables.greatest("profiles", "snapshot_day")
     if newest and newest > days.last:
-        log.info("profiles: kept the snapshot of %s, newer than %s", newest[0], days)
+        log.info("profiles: kept the snapshot of %s, newer than %s", newest, days)
         return
     landing = Landing(tables.spark)
     landing.load(lambda: _load_newest(tables, landing, days))

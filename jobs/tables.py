@@ -39,13 +39,12 @@ from expectations.facts import plain_type
 from jobs import delta_rows
 from jobs.arguments import Conflict, WorkFailed
 from jobs.delta_dataset import dataset_of
+from jobs.delta_rows import Where
 from metrics.configuration.project import Project
 from metrics.errors import InputError
 from metrics.schemas import Table, declared_tables
 
 log = logging.getLogger("watchlift.tables")
-# Partition columns and their values.
-Where = Mapping[str, Sequence[Any]]
 # What a commit says beside its rows; JSON.
 Note = Mapping[str, Any]
 _RECENT = 20  # commits; further ones are looked at only where these say nothing
@@ -207,6 +206,12 @@ class Tables:
         """
         root = self.project.tables.root
         return LogReader(f"{root}/{name}") if root else None
+
+    def note(self, name: str, note: Note) -> None:
+        """A commit that says something and changes no row, where the folder is known."""
+        log = self.files(name)
+        if log is not None:
+            delta_rows.noted(log, self.metadata({}, note))
 
     def few_rows(self, name: str, where: Where, columns: Sequence[str]) -> list[dict[str, Any]]:
         """Some columns of the rows with the given values, of a small table: by delta-rs, without a Spark job."""

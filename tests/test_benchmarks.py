@@ -1,12 +1,15 @@
 """That the benchmarks work, at a small size; never how long anything takes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
-from benchmarks import settings
-from benchmarks.measuring import compared, report, timed
+from benchmarks import experiments, roll_up, settings
+from benchmarks.__main__ import main as benchmarks_main
+from benchmarks.measuring import Aim, Measured, compared, publish, report, timed
+from benchmarks.pages import write_pages
 from benchmarks.statistics import measure
 from metrics.errors import InputError
 from scripts.environment import ROOT, Settings
@@ -30,6 +33,44 @@ def test_statistics_are_measured_against_what_runs_beside_them(spark: SparkSessi
     assert "| 2,000 profile rows to every estimate |" in table
     assert "| 100 bootstrap replicates of " in table
     assert all(each.cpu_seconds > 0 and each.baseline_cpu_seconds > 0 for each in measured)
+
+
+@pytest.mark.slow
+def test_the_roll_up_makes_what_duckdb_makes_of_the_same_files(spark: SparkSession, tmp_path: Path) -> None:
+    beside_duckdb, growth = roll_up.measure(spark, tmp_path, profiles=400, copies=[1, 2], rounds=1)
+    assert beside_duckdb.baseline == "DuckDB, the same files"
+    assert growth.aims[0].target == "P3"
+    with pytest.raises(AssertionError, match="profile_days: rows and sums are"):
+        roll_up.require_same("profile_days", (3, 1.0), (3, 1.1))
+
+
+@pytest.mark.slow
+def test_many_experiments_are_measured_against_one(spark: SparkSession, tmp_path: Path) -> None:
+    measured = experiments.measure(spark, tmp_path, profiles=400, experiments=2, rounds=1)
+    assert measured.what == "2 experiments, 400 profiles"
+
+
+def test_the_page_shows_each_figure_with_its_aim_and_whether_it_is_reached(tmp_path: Path) -> None:
+    slow = Measured("work", 3.0, 2.0, "rival", 1.0, None, (2.5, 3.0, 3.5), (Aim("P1", "ratio", 2.2),))
+    publish(
+        [slow, replace(slow, aims=(Aim("P6", "wall_seconds", 10),))], tmp_path / "benchmarks" / "named.json"
+    )
+    write_pages(tmp_path)
+    page = (tmp_path / "benchmarks.md").read_text()
+    assert (
+        "| work | 3.0 | 2.0 | rival | 1.0 | – | **3.00** (2.50 to 3.50) | P1: ratio ≤ 2.2, **missed** |"
+        in page
+    )
+    assert "P6: wall s ≤ 10, reached" in page
+    assert str(tmp_path) not in page
+    assert (tmp_path / "benchmarks.png").stat().st_size > 1_000
+
+
+def test_a_benchmark_that_nobody_knows_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmarks_main(["soon"]) == 2
+    assert capsys.readouterr().err == (
+        "error: no benchmark 'soon'; choose among roll_up, audits, statistics, starts, experiments, backfill\n"
+    )
 
 
 def test_a_setting_is_left_out_and_nothing_else() -> None:
