@@ -12,6 +12,8 @@ SETTINGS = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
+    # Rows that lie by profile are joined by more than their profile where they lie.
+    "spark.sql.requireAllClusterKeysForCoPartition": "false",
     # Eight bytes, with statistics; what Spark writes otherwise is an older type of twelve, which is dearer to read.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
 }
