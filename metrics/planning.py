@@ -83,7 +83,7 @@ def history_of(experiment: Experiment, catalogue: Catalogue, first: date, last: 
         start=last - timedelta(days=longest + enrolment - 2),
         enrollment_days=enrolment,
         covariates=covariates,
-        segments=(STRATUM,),
+        segments=(STRATUM,) if experiment.strata else (),  # without any, everybody would be one once more
         restart=None,
         ended=None,
     )

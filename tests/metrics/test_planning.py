@@ -49,6 +49,15 @@ def test_of_few_days_covariates_are_shortened_first_then_enrolment(
     assert history.planned_end(project[1]) == LAST
 
 
+def test_without_strata_everybody_is_told_once(project: tuple[Experiment, Catalogue]) -> None:
+    """A stratum named as all of them was a second row of each metric, of the same key."""
+    first = date(2026, 1, 1)
+    assert history_of(replace(project[0], strata=()), project[1], first, LAST).segments == ()
+    assert history_of(replace(project[0], strata=("region",)), project[1], first, LAST).segments == (
+        "stratum",
+    )
+
+
 def test_less_than_a_window_is_too_little(project: tuple[Experiment, Catalogue]) -> None:
     with pytest.raises(
         InputError, match="has 6 days before experiment 'homepage' starts on 2026-03-02, and a window"
