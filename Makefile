@@ -67,7 +67,7 @@ data-docs: setup ## The audits of the last days on DATA_DIR as Great Expectation
 faults: setup ## Run into every fault, compare with a clean run: docs/faults.md (about 2 hours).
 	$(BIN)/python -m scripts.faults
 
-bench: setup ## Every benchmark, about 2 hours on a quiet machine: docs/benchmarks.md. One: make bench-NAME.
+bench: setup ## Every benchmark, which takes hours: docs/benchmarks.md. One of them: make bench-NAME.
 	$(BIN)/python -m benchmarks --rounds $(ROUNDS)
 
 bench-%: setup

@@ -17,12 +17,12 @@ from scripts.environment import ROOT
 
 # What each is asked for, and what at the small size.
 ASKED: Mapping[str, tuple[str, str]] = {
-    "roll_up": ("--profiles 100000 --copies 43 172", "--profiles 2000 --copies 1 2"),
+    "roll_up": ("--profiles 100000 --copies 43 350", "--profiles 2000 --copies 1 2"),
     "audits": ("--profiles 100000 --copies 86", "--profiles 2000 --copies 2"),
     "statistics": ("--rows 2000000", "--rows 2000 --replicates 100"),
     "starts": ("--rows 100000", "--rows 1000"),
     "experiments": ("--profiles 1000000 --experiments 50", "--profiles 400 --experiments 2"),
-    "backfill": ("--profiles 100000 --days 14", "--profiles 300 --days 2"),
+    "backfill": ("--profiles 1250000 --days 14", "--profiles 300 --days 2"),
 }
 
 

@@ -53,6 +53,11 @@ class Measured:
         return bool(getattr(self, aim.figure) <= aim.at_most)
 
 
+def aimed(is_of_size: bool, *aims: Aim) -> tuple[Aim, ...]:
+    """The aims, where the work is of the size that they are stated for; elsewhere none is reached or missed."""
+    return aims if is_of_size else ()
+
+
 def benchmark_parser(description: str) -> argparse.ArgumentParser:
     """A parser with what every benchmark takes: rounds, where its data are kept, and where its figures go."""
     parser = argparse.ArgumentParser(description=description)

@@ -27,7 +27,8 @@ def one_day(tables: Tables, profiles: int, copies: int) -> Days:
     service = Service(profiles, experiment.start, days=1, exposed_share=1.0)
     day = Days(service.first_day, service.last_day)
     tables.create()
-    if tables.read("profile_days").isEmpty():
+    made = tables.project.data_dir / "made"
+    if not made.exists():
         simulate(tables.spark, tables.project, experiment, service, file_format="json", truth_days=0)
         run_day(tables, day)
         if copies > 1:
@@ -37,6 +38,7 @@ def one_day(tables: Tables, profiles: int, copies: int) -> Days:
             events = first_copies(_copies(tables.read("events"), copies))
             tables.replace("events", events, {"ingest_day": day.all})
             roll_up_days(tables, day.all)
+        made.touch()  # a set-up that was killed is made anew
     return day
 
 

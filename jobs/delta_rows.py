@@ -23,11 +23,29 @@ from metrics.schemas import Table
 # Columns and their values.
 Where = Mapping[str, Sequence[Any]]
 _TRIES = 20
+# With constraints; and what later versions of the protocol call the same.
+_PLAIN_WRITER = 3
+_DONE = frozenset({"appendOnly", "invariants", "checkConstraints"})
+
+
+def can_write(log: DeltaTable) -> bool:
+    """Whether the table asks of its writers what delta-rs does: constraints, no features that others turned on."""
+    protocol = log.protocol()
+    return protocol.min_writer_version <= _PLAIN_WRITER or _DONE.issuperset(
+        protocol.writer_features or ("?",)
+    )
 
 
 def replaced(log: DeltaTable, rows: pa.Table, where: Where, metadata: str) -> None:
     """Replace the rows with the given values; no rows clear them. Raises CommitFailedError for a conflict."""
-    write_deltalake(log, rows, mode="overwrite", predicate=_among(where), commit_properties=_said(metadata))
+    write_deltalake(
+        log,
+        rows,
+        mode="overwrite",
+        predicate=_among(where),
+        schema_mode="merge",  # columns that a later release added are null, as with Spark
+        commit_properties=_said(metadata),
+    )
 
 
 def inserted(
@@ -43,12 +61,13 @@ def inserted(
         raise ValueError(f"rows of {table.name} are inserted by whole partitions, not by {', '.join(where)}")
     among = reduce(and_, [pc.field(column).isin(list(values)) for column, values in where.items()])
     for last in (*[False] * (_TRIES - 1), True):
-        held = dataset_of(log).to_table(rows.column_names, filter=among)
-        content = _merged(held.to_pylist(), rows.to_pylist(), table.key, fill)
+        held = dataset_of(log).to_table(filter=among)
+        new = rows.select([name for name in held.column_names if name in rows.column_names])
+        content = _merged(held.to_pylist(), new.to_pylist(), table.key, fill)
         if content is None:
             return
         try:
-            replaced(log, pa.Table.from_pylist(content, rows.schema), where, metadata)
+            replaced(log, pa.Table.from_pylist(content, held.schema), where, metadata)
             return
         except CommitFailedError:
             if last:
@@ -68,12 +87,6 @@ def _merged(
         changed = changed or there is row or bool(gained)
         there.update(gained)
     return list(by_key.values()) if changed else None
-
-
-def noted(log: DeltaTable, metadata: str) -> None:
-    """A commit without rows."""
-    partitions = log.metadata().partition_columns
-    log.create_write_transaction([], "append", log.schema(), partitions, commit_properties=_said(metadata))
 
 
 def _among(where: Where) -> str:

@@ -75,7 +75,7 @@ def _changed(tables: Tables, landing: Landing, days: Sequence[date]) -> bool:
 
 def _fingerprints(events: DataFrame) -> dict[date, str]:
     """Which events there are, by event day."""
-    versions = events.groupBy("day").agg(checksum(["event_id"]).alias("version"))
+    versions = events.groupBy("day").agg(checksum(["event_id", "profile_id"]).alias("version"))
     return {row["day"]: row["version"] for row in versions.collect()}
 
 

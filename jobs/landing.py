@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from delta.tables import DeltaTable
-from deltalake import DeltaTable as DeltaLog
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -168,16 +167,6 @@ class Landing:
         declared = {name.lower() for name in DataType.fromDDL(source.schema).names}  # type: ignore[attr-defined]
         return tuple(sorted(name for name in present if name.lower() not in declared))
 
-    def stamps(self, source: Source, day: date) -> list[tuple[str, int, int]]:
-        """What is there to read of a day, without reading it: each file's path, size and time of change.
-
-        Of a Delta table its version alone.
-        """
-        if source.format == "delta":
-            return [(source.path, DeltaLog(source.path).version(), 0)]
-        statuses = self._statuses(self._found(source.path_on(day)))
-        return sorted((self._address(s.getPath()), s.getLen(), s.getModificationTime()) for s in statuses)
-
     def _note_left_out(self, source: Source, days: Sequence[date]) -> None:
         for day in _days_told(source, days) if self._damaged else []:
             damaged = sorted(self._damaged.intersection(self._files(self._found(source.path_on(day)))))
@@ -208,17 +197,16 @@ class Landing:
 
     def _files(self, places: Sequence[Any]) -> list[str]:
         """Files with something in them, but for hidden ones, at these places and below."""
-        return [self._address(status.getPath()) for status in self._statuses(places)]
-
-    def _statuses(self, places: Sequence[Any]) -> Iterator[Any]:
+        files: list[str] = []
         for place in places:
             path = place.getPath()
             if path.getName().startswith(("_", ".")):
                 continue
             if place.isDirectory():
-                yield from self._statuses(self._file_system(path).listStatus(path))
+                files += self._files(self._file_system(path).listStatus(path))
             elif place.getLen() > 0:
-                yield place
+                files.append(self._address(path))
+        return files
 
     def _file_system(self, path: Any) -> Any:
         return path.getFileSystem(self.spark._jsc.hadoopConfiguration())

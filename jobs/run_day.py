@@ -1,6 +1,5 @@
 """The day in one application: ingest, audit, roll up, audit. It fails, and emits nothing, if a critical audit does."""
 
-import logging
 import sys
 from collections.abc import Sequence
 
@@ -16,19 +15,10 @@ from jobs.landing import Ingested
 from jobs.roll_up_profile_days import roll_up_days
 from jobs.side_by_side import side_by_side
 from jobs.tables import Tables
-from jobs.unchanged import is_as_left, note_what_is_left
-
-log = logging.getLogger("watchlift.run_day")
 
 
 def run_day(tables: Tables, days: Days) -> None:
-    """Load the ingest days and roll up every event day that they touched, whole.
-
-    Nothing is done where a run of before left all of it, and nothing has changed since.
-    """
-    if is_as_left(tables, days):
-        log.info("%s: nothing has changed since it was last run: left as it is", days)
-        return
+    """Load the ingest days and roll up every event day that they touched, whole."""
     import_expectations()
     ingested = _ingest(tables, days)
     note = rolled_up(tables)
@@ -40,7 +30,6 @@ def run_day(tables: Tables, days: Days) -> None:
     )
     roll_up_days(tables, touched, note)
     audit_tables(tables, ["profile_days", "exposure_day_measures"], touched, days.all)
-    note_what_is_left(tables, days)
 
 
 def _ingest(tables: Tables, days: Days) -> Ingested:

@@ -125,8 +125,10 @@ class Tables:
     def replace_rows(
         self, name: str, rows: Sequence[Mapping[str, Any]], where: Where, note: Note | None = None
     ) -> None:
-        """`replace` by rows that Python holds. By delta-rs, where the folder is known."""
-        files = self.files(name)
+        """`replace` by rows that Python holds. By delta-rs, where it can. Of no values no row is replaced."""
+        if not all(where.values()):
+            return
+        files = self._writable(name)
         if files is None:
             self.replace(name, self.frame(name, rows), where, note)
             return
@@ -138,8 +140,8 @@ class Tables:
     def insert_rows(
         self, name: str, rows: Sequence[Mapping[str, Any]], where: Where, fill: Sequence[str] = ()
     ) -> None:
-        """`merge` by rows that Python holds. By delta-rs, where the folder is known."""
-        files = self.files(name)
+        """`merge` by rows that Python holds. By delta-rs, where it can."""
+        files = self._writable(name)
         if files is None:
             self.merge(name, self.frame(name, rows), where, fill)
             return
@@ -207,11 +209,10 @@ class Tables:
         root = self.project.tables.root
         return LogReader(f"{root}/{name}") if root else None
 
-    def note(self, name: str, note: Note) -> None:
-        """A commit that says something and changes no row, where the folder is known."""
+    def _writable(self, name: str) -> LogReader | None:
+        """The table for delta-rs to write to; None where only Spark can: in a catalogue, or with features of others."""
         log = self.files(name)
-        if log is not None:
-            delta_rows.noted(log, self.metadata({}, note))
+        return log if log and delta_rows.can_write(log) else None
 
     def few_rows(self, name: str, where: Where, columns: Sequence[str]) -> list[dict[str, Any]]:
         """Some columns of the rows with the given values, of a small table: by delta-rs, without a Spark job."""

@@ -100,7 +100,7 @@ def _fact_tables(catalogue: Catalogue) -> tuple[Table, ...]:
         Table(
             "events",
             {**EVENT_COLUMNS, **_columns("day DATE, ingest_day DATE, source_file STRING, row BIGINT")},
-            ("event_id",),
+            ("event_id", "profile_id"),
             ("day", "ingest_day"),
             {
                 "known_event_type": f"event_type IN ({event_types})",

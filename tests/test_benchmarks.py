@@ -39,7 +39,7 @@ def test_statistics_are_measured_against_what_runs_beside_them(spark: SparkSessi
 def test_the_roll_up_makes_what_duckdb_makes_of_the_same_files(spark: SparkSession, tmp_path: Path) -> None:
     beside_duckdb, growth = roll_up.measure(spark, tmp_path, profiles=400, copies=[1, 2], rounds=1)
     assert beside_duckdb.baseline == "DuckDB, the same files"
-    assert growth.aims[0].target == "P3"
+    assert growth.aims == ()  # far too small for them
     with pytest.raises(AssertionError, match="profile_days: rows and sums are"):
         roll_up.require_same("profile_days", (3, 1.0), (3, 1.1))
 

@@ -2,13 +2,11 @@
 
 import gzip
 import json
-import os
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from deltalake import DeltaTable
 
 from jobs.arguments import Days
 from jobs.audit_table import AuditFailed
@@ -57,31 +55,6 @@ def test_a_bad_day_stops_at_its_audit_and_says_so(copied_run: Tables) -> None:
         copied_run.read("data_quality_results").where(f"day = DATE'{tomorrow}' AND NOT success").collect()
     )
     assert {row["severity"] for row in failed} >= {"critical"}
-
-
-def test_a_day_is_run_again_only_where_something_changed(
-    copied_run: Tables, caplog: pytest.LogCaptureFixture
-) -> None:
-    day, names = Days(ANALYSIS_DAY, ANALYSIS_DAY), tuple(copied_run.declared)
-
-    def versions() -> dict[str, int]:
-        return {name: DeltaTable(f"{copied_run.project.tables.root}/{name}").version() for name in names}
-
-    before, rows = versions(), {name: rows_of(copied_run, name) for name in ("events", "profile_days")}
-    with caplog.at_level("INFO", logger="watchlift"):
-        run_day(copied_run, day)
-    assert versions() == before
-    assert f"{ANALYSIS_DAY}: nothing has changed since it was last run" in caplog.text
-    landed = copied_run.project.data_dir / "landing" / "events" / f"ingest_day={ANALYSIS_DAY}"
-    file = next(landed.rglob("*.json.gz"))
-    os.utime(file, (file.stat().st_atime, file.stat().st_mtime + 1))
-    run_day(copied_run, day)
-    after = versions()
-    assert {name: after[name] > before[name] for name in rows} == dict.fromkeys(rows, True)
-    assert {name: rows_of(copied_run, name) for name in rows} == rows
-    copied_run.delete("profile_days", f"day = DATE'{ANALYSIS_DAY}' AND profile_id % 7 = 0")
-    run_day(copied_run, day)
-    assert rows_of(copied_run, "profile_days") == rows["profile_days"]
 
 
 def test_the_readout_is_rendered_from_the_tables(small_run: Tables) -> None:

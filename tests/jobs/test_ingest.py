@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 
 from jobs.audit_landed import audit_landed
-from jobs.audit_table import AuditFailed
+from jobs.audit_table import AuditFailed, check_tables
 from jobs.event_commits import noted, rolled_up
 from jobs.ingest_events import ingest_and_audit, ingest_events
 from jobs.ingest_exposures import ingest_exposures
@@ -269,6 +269,21 @@ def test_an_older_day_that_changes_takes_later_days_with_it(tables: Tables, tmp_
     land_events(tmp_path, MARCH_2, {"event_id": "e2"})
     ingest_events(tables, on(MARCH_2))
     assert _owners(tables) == {("e1", MARCH_3), ("e2", MARCH_2), ("e3", MARCH_3)}
+
+
+def test_an_event_of_another_profile_is_another_event_also_where_a_day_is_loaded_again(
+    tables: Tables, tmp_path: Path
+) -> None:
+    land_events(tmp_path, MARCH_2, {"profile_id": 7})
+    land_events(tmp_path, MARCH_3, {"profile_id": 7}, {"event_id": "e3", "ts": "2026-03-03T01:00:00Z"})
+    ingest_events(tables, on(MARCH_2, MARCH_3))
+    assert _owners(tables) == {("e1", MARCH_2), ("e3", MARCH_3)}
+    land_events(tmp_path, MARCH_2, {"profile_id": 8})
+    ingest_events(tables, on(MARCH_2))
+    assert _owners(tables) == {("e1", MARCH_2), ("e1", MARCH_3), ("e3", MARCH_3)}
+    (audited,) = check_tables(tables, ["events"], [date(2026, 3, 2)])
+    (unique,) = [each for each in audited.results if each.expectation == "key_unique"]
+    assert unique.success
 
 
 def test_the_days_to_roll_up_are_those_that_held_or_hold_rows_of_what_was_loaded(

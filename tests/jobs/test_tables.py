@@ -136,11 +136,22 @@ def test_rows_of_python_are_written_as_a_frame_would_be(tables: Tables) -> None:
         tables.replace_rows("srm_checks", [{**check(2), "slice": None}], where(2))
     assert kept() == [(1, "it's", 1), (2, "it's", 2)]
     tables.replace_rows("srm_checks", [], where(1))
+    tables.replace_rows("srm_checks", [], {**where(2), "window_kind": []})
     assert kept() == [(2, "it's", 2)]
     assert tables.last_note("srm_checks", "said")[1]["said"] == "so"
     identifier = tables.project.tables.identifier("srm_checks")
     newest = tables.spark.sql(f"DESCRIBE HISTORY {identifier} LIMIT 1").first()
     assert newest is not None and tables.project.conf_hash in newest["userMetadata"]
+
+
+def test_a_table_with_features_of_others_is_written_by_spark(tables: Tables) -> None:
+    identifier = tables.project.tables.identifier("rollout_decisions")
+    tables.spark.sql(f"ALTER TABLE {identifier} SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')")
+    tables.insert_rows("rollout_decisions", [decision(tables, "x")], {"experiment_id": ["x"]})
+    tables.insert_rows("rollout_decisions", [decision(tables, "x")], {"experiment_id": ["x"]})
+    assert tables.read("rollout_decisions").count() == 1
+    tables.replace_rows("rollout_decisions", [], {"experiment_id": ["x"]})
+    assert tables.read("rollout_decisions").isEmpty()
 
 
 def decision(tables: Tables, experiment: str, refused: str | None = None) -> dict[str, object]:
@@ -154,38 +165,48 @@ def decision(tables: Tables, experiment: str, refused: str | None = None) -> dic
 
 
 def test_rows_are_inserted_once_by_however_many_at_once(tables: Tables) -> None:
-    def insert(name: str) -> None:
-        tables.insert_rows("rollout_decisions", [decision(tables, name)], {"experiment_id": [name]})
+    """Two of three insert the same row, and all share their partition."""
 
-    names = [f"e{n % 4}" for n in range(12)]
+    def insert(n: int) -> None:
+        row = {**decision(tables, "x"), "input_version": f"v{n // 2}"}
+        tables.insert_rows("rollout_decisions", [row], {"experiment_id": ["x"]})
+
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(insert, names))
-    rows = tables.few_rows("rollout_decisions", {"experiment_id": names}, ["experiment_id", "refused"])
-    assert sorted(row["experiment_id"] for row in rows) == ["e0", "e1", "e2", "e3"]
+        list(pool.map(insert, range(12)))
+    rows = tables.few_rows("rollout_decisions", {"experiment_id": ["x"]}, ["input_version"])
+    assert sorted(row["input_version"] for row in rows) == [f"v{n}" for n in range(6)]
     for said in ("no room", "another reason"):
-        tables.insert_rows(
-            "rollout_decisions", [decision(tables, "e1", said)], {"experiment_id": ["e1"]}, fill=("refused",)
-        )
-    rows = tables.few_rows("rollout_decisions", {"experiment_id": ["e1"]}, ["refused"])
-    assert rows == [{"refused": "no room"}]
+        row = {**decision(tables, "x", said), "input_version": "v1"}
+        tables.insert_rows("rollout_decisions", [row], {"experiment_id": ["x"]}, fill=("refused",))
+    rows = tables.few_rows("rollout_decisions", {"experiment_id": ["x"]}, ["input_version", "refused"])
+    assert {row["input_version"]: row["refused"] for row in rows if row["refused"]} == {"v1": "no room"}
+    assert len(rows) == 6
 
 
-def test_of_two_who_replace_the_same_rows_one_is_told(tables: Tables) -> None:
-    def replace_rows(_: int) -> str:
-        try:
-            tables.replace_rows("rollout_decisions", [decision(tables, "x")], {"experiment_id": ["x"]})
-        except Conflict as error:
-            return str(error)
-        return ""
+def test_who_replaces_what_another_replaced_meanwhile_is_told(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = {"experiment_id": ["x"]}
+    tables.replace_rows("rollout_decisions", [decision(tables, "x", "first")], where)
+    opened = tables.files("rollout_decisions")
+    tables.replace_rows("rollout_decisions", [decision(tables, "x", "second")], where)
+    monkeypatch.setattr(Tables, "files", lambda *_: opened)
+    with pytest.raises(
+        Conflict, match="table rollout_decisions: another job wrote to it at the same time; run this"
+    ):
+        tables.replace_rows("rollout_decisions", [decision(tables, "x", "late")], where)
+    monkeypatch.undo()
+    assert tables.few_rows("rollout_decisions", where, ["refused"]) == [{"refused": "second"}]
 
-    with ThreadPoolExecutor(6) as pool:
-        told = set(pool.map(replace_rows, range(12)))
-    assert told <= {
-        "",
-        "table rollout_decisions: another job wrote to it at the same time; run this one again when "
-        "that has ended",
-    }
-    assert tables.read("rollout_decisions").count() == 1
+
+def test_a_column_that_this_release_does_not_know_stays(tables: Tables) -> None:
+    identifier, where = tables.project.tables.identifier("rollout_decisions"), {"experiment_id": ["x"]}
+    tables.spark.sql(f"ALTER TABLE {identifier} ADD COLUMNS (later STRING)")
+    tables.replace_rows("rollout_decisions", [decision(tables, "x")], where)
+    tables.spark.sql(f"UPDATE {identifier} SET later = 'kept'")
+    tables.insert_rows("rollout_decisions", [{**decision(tables, "x"), "input_version": "w"}], where)
+    rows = tables.few_rows("rollout_decisions", where, ["input_version", "later"])
+    assert {row["input_version"]: row["later"] for row in rows} == {"v": "kept", "w": None}
 
 
 def test_rows_of_python_become_a_frame_of_the_declared_types(tables: Tables) -> None:
