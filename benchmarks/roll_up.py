@@ -5,7 +5,7 @@ growth with the events (P3).
 
 About six events a profile and copy. Both run in a session that is warm, write compressed Parquet, and agree on all rows
 and sums before a time is told. The product also commits to Delta, twice. Spark's driver has the 2 GiB of
-conf/spark/local.conf.
+conf/spark/laptop.conf.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""What a setting of conf/spark/local.conf gives: a backfill with it and without it, in turns.
+"""What a setting of conf/spark/laptop.conf gives: a backfill with it and without it, in turns.
 
     python -m benchmarks.settings spark.driver.extraJavaOptions --profiles 20000 --rounds 3
 
@@ -66,7 +66,7 @@ def measure(folder: Path, key: str, profiles: int, days: int, rounds: int) -> Me
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = benchmark_parser("A backfill with a setting of local.conf and without it.")
+    parser = benchmark_parser("A backfill with a setting of laptop.conf and without it.")
     parser.add_argument("setting")
     parser.add_argument("--profiles", type=int, default=20_000)
     parser.add_argument("--days", type=int, default=26)

@@ -13,7 +13,7 @@ from airflow.sdk import Asset, RetryDecision, RetryPolicy
 HOME = Path(os.environ.get("WATCHLIFT_HOME", Path(__file__).resolve().parent.parent))
 CONF_DIR = os.environ.get("WATCHLIFT_CONF_DIR", str(HOME / "conf"))
 DATA_DIR = os.environ.get("WATCHLIFT_DATA_DIR", str(HOME / "data"))
-SPARK_CONF = os.environ.get("WATCHLIFT_SPARK_CONF", str(HOME / "conf" / "spark" / "local.conf"))
+SPARK_CONF = os.environ.get("WATCHLIFT_SPARK_CONF", str(HOME / "conf" / "spark" / "laptop.conf"))
 
 PROFILE_DAYS = Asset("watchlift://profile_days")
 DEFAULT_ARGS = {"owner": "experimentation", "retries": 2, "retry_delay": timedelta(minutes=2)}

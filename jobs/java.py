@@ -6,7 +6,7 @@ from pathlib import Path
 # A day on one machine is a minute of work, a command seconds, most of it start-up: compiling less costs a quarter less
 # (measured at 20,000 profiles). With that alone the JVM keeps 48 MB for compiled code, which a day fills: the rest
 # would be interpreted. A backfill gains nothing by it, and the jobs run by hand do not have it. The collector and the
-# room for classes are those of conf/spark/local.conf, for commands that have no such file: a tenth of their time.
+# room for classes are those of conf/spark/laptop.conf, for commands that have no such file: a tenth of their time.
 QUICK_START = (
     "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m "
     "-XX:+UseParallelGC -XX:NewRatio=1 -XX:MetaspaceSize=256m"

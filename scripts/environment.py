@@ -50,7 +50,7 @@ class Settings:
     @property
     def properties_file(self) -> Path:
         """Sizes for a cluster or for this machine, by the master."""
-        return self.conf_dir / "spark" / ("standalone.conf" if self.is_cluster else "local.conf")
+        return self.conf_dir / "spark" / ("cluster.conf" if self.is_cluster else "laptop.conf")
 
     @property
     def is_cluster(self) -> bool:

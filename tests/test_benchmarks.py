@@ -83,4 +83,4 @@ def test_a_setting_is_left_out_and_nothing_else() -> None:
 @pytest.mark.slow
 def test_a_run_that_fails_is_no_time(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"run_day failed: .*'soon'"):
-        submit(Settings(tmp_path), "run_day", ["--day", "soon"], Progress(), ROOT / "conf/spark/local.conf")
+        submit(Settings(tmp_path), "run_day", ["--day", "soon"], Progress(), ROOT / "conf/spark/laptop.conf")

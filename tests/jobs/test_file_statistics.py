@@ -132,15 +132,16 @@ def test_nothing_is_known_of_files_with_deleted_rows_or_without_statistics(
     assert known_of(None, "day") is None
 
 
-def write_events(tables: Tables, n: int, **changed: Any) -> None:
+def write_events(tables: Tables, n: int, copies: int = 1, **changed: Any) -> None:
+    """`n` rows, of which as many are the same event as `copies` says."""
     rows = [
-        {"event_id": f"e{n}", "event_ts": datetime(2026, 3, 3, n % 24, tzinfo=UTC), "profile_id": n, "row": n}
-        for n in range(n)
+        {"event_id": f"e{event}", "event_ts": datetime(2026, 3, 3, event % 24, tzinfo=UTC), "profile_id": event}
+        for event in (row // copies for row in range(n))
     ]
     fixed = {"event_type": "play_start", "device": "tv", "region": "eu", "watch_ms": 5, "household_id": 1}
     of_day = {"day": DAY, "ingest_day": DAY, "source_file": "f", "attributes": {}}
     names = tables.declared["events"].columns
-    full = [{**dict.fromkeys(names), **row, **fixed, **of_day, **changed} for row in rows]
+    full = [{**dict.fromkeys(names), **row, "row": n, **fixed, **of_day, **changed} for n, row in enumerate(rows)]
     tables.replace("events", tables.frame("events", full), {"day": [DAY]})
 
 
@@ -166,7 +167,7 @@ def test_of_a_large_day_a_sample_of_profiles_is_looked_at(
     tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("expectations.sample.ROWS_LOOKED_AT", 30)
-    write_events(tables, 120, event_id="the same")
+    write_events(tables, 120, copies=2)
     observed = {name: (seen, n) for name, _, seen, n in outcome(tables)}
     words, n = observed["key_unique"]
     assert words == f"{n} duplicate rows of one profile in 4"

@@ -116,7 +116,7 @@ def test_the_spark_of_a_run_is_this_environments(tmp_path: Path, monkeypatch: py
     assert own["SPARK_HOME"].endswith("pyspark")
     assert "SPARK_CONF_DIR" not in own
     assert own["PATH"].split(":")[0] == str(Path(sys.executable).parent)
-    assert own["WATCHLIFT_SPARK_CONF"].endswith("conf/spark/local.conf")
+    assert own["WATCHLIFT_SPARK_CONF"].endswith("conf/spark/laptop.conf")
     assert own["SPARK_LOCAL_IP"] == "127.0.0.1"
 
 
@@ -124,7 +124,7 @@ def test_a_cluster_elsewhere_must_reach_the_driver(tmp_path: Path, monkeypatch: 
     monkeypatch.delenv("SPARK_LOCAL_IP", raising=False)
     own = environment(Settings(tmp_path, "spark://cluster.example:7077"))
     assert "SPARK_LOCAL_IP" not in own
-    assert own["WATCHLIFT_SPARK_CONF"].endswith("conf/spark/standalone.conf")
+    assert own["WATCHLIFT_SPARK_CONF"].endswith("conf/spark/cluster.conf")
 
 
 def test_airflow_listens_here_only_with_a_password_that_only_the_owner_reads(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_the_demo_waits_for_the_readouts_of_every_day(
 
 
 def test_java_starts_with_the_options_of_the_settings() -> None:
-    text = (ROOT / "conf" / "spark" / "local.conf").read_text(encoding="utf-8")
+    text = (ROOT / "conf" / "spark" / "laptop.conf").read_text(encoding="utf-8")
     (options,) = [
         line.split(maxsplit=1)[1]
         for line in text.splitlines()
