@@ -135,13 +135,19 @@ def test_nothing_is_known_of_files_with_deleted_rows_or_without_statistics(
 def write_events(tables: Tables, n: int, copies: int = 1, **changed: Any) -> None:
     """`n` rows, of which as many are the same event as `copies` says."""
     rows = [
-        {"event_id": f"e{event}", "event_ts": datetime(2026, 3, 3, event % 24, tzinfo=UTC), "profile_id": event}
+        {
+            "event_id": f"e{event}",
+            "event_ts": datetime(2026, 3, 3, event % 24, tzinfo=UTC),
+            "profile_id": event,
+        }
         for event in (row // copies for row in range(n))
     ]
     fixed = {"event_type": "play_start", "device": "tv", "region": "eu", "watch_ms": 5, "household_id": 1}
     of_day = {"day": DAY, "ingest_day": DAY, "source_file": "f", "attributes": {}}
     names = tables.declared["events"].columns
-    full = [{**dict.fromkeys(names), **row, "row": n, **fixed, **of_day, **changed} for n, row in enumerate(rows)]
+    full = [
+        {**dict.fromkeys(names), **row, "row": n, **fixed, **of_day, **changed} for n, row in enumerate(rows)
+    ]
     tables.replace("events", tables.frame("events", full), {"day": [DAY]})
 
 
@@ -171,5 +177,5 @@ def test_of_a_large_day_a_sample_of_profiles_is_looked_at(
     observed = {name: (seen, n) for name, _, seen, n in outcome(tables)}
     words, n = observed["key_unique"]
     assert words == f"{n} duplicate rows of one profile in 4"
-    assert 10 < n < 60
+    assert 0 < n < 30  # of 60
     assert observed["rows_at_least_floor"][0] == "120 rows, floor 1"
