@@ -9,6 +9,7 @@ from jobs.run_day import run_day
 from jobs.simulate_service import simulate
 from jobs.tables import Tables
 from metrics.rollup.events import first_copies
+from metrics.schemas import PROFILE_HASH
 from metrics.simulation.settings import Settings as Service
 
 # As on a day in the middle of an enrolment of two weeks.
@@ -49,4 +50,7 @@ def _copies(rows: DataFrame, copies: int) -> DataFrame:
     ids = {name: F.col(name) + apart for name in ("profile_id", "household_id")}
     if "event_id" in rows.columns:
         ids["event_id"] = F.concat_ws("-", "event_id", "_copy")
-    return copied.withColumns(ids).drop("_copy")
+    multiplied = copied.withColumns(ids).drop("_copy")
+    if "profile_hash" in rows.columns:
+        return multiplied.withColumn("profile_hash", F.expr(PROFILE_HASH))
+    return multiplied

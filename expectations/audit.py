@@ -33,6 +33,8 @@ from expectations.rules import (
     Suite,
 )
 
+# The format in which Great Expectations names every row that broke a rule.
+_WITH_ROWS = "COMPLETE"
 # Spark's errors quote the value that they stumbled over, which may be a profile's.
 _VALUE = re.compile(r"'[^']*'|(?<=\bvalue )\S+")
 
@@ -49,10 +51,18 @@ class _Known:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One rule on one batch. `error` is the first line of what the expectation raised; it then counts as failed."""
+    """One rule on one batch. `error` is the first line of what the expectation raised; it then counts as failed.
+
+    `rows` are the numbers of those that broke it, where they are known.
+    """
 
     success: bool
     error: str | None = None
+    rows: frozenset[int] | None = None
+
+    def of_row(self, row: int) -> "Outcome":
+        """What is known of a row alone: a failure whose rows are not known is one of each."""
+        return self if self.rows is None else Outcome(row not in self.rows)
 
 
 def audit(frame: DataFrame, suite: Suite, facts: Sequence[DayFacts]) -> tuple[AuditResult, ...]:
@@ -87,17 +97,20 @@ def _check_rows(frame: DataFrame, rules: Sequence[RowRule]) -> dict[str, Outcome
 def _check_days(
     facts: Sequence[DayFacts], rules: Sequence[DayRule], known: Sequence[RowRule]
 ) -> dict[tuple[date, str], Outcome]:
-    """The rules about days on all of them at once, and on each day alone only if one broke.
+    """The rules about days on all of them at once; of those that broke Great Expectations is asked on which days.
 
     Of those that are known to hold in each row the number is the rows that break them.
     """
     table = _table(facts).assign(**{rule.name: 0 for rule in known})
     checked = [*rules, *(_Known(rule.name, rule.severity) for rule in known)]
-    together = _validate(_pandas_batches(), table, checked)
-    if all(outcome.success for outcome in together.values()):
-        return {(day.day, rule.name): together[rule.name] for day in facts for rule in checked}
-    alone = {day.day: _validate(_pandas_batches(), table[table["day"] == day.day], checked) for day in facts}
-    return {(day, name): outcome for day, outcomes in alone.items() for name, outcome in outcomes.items()}
+    found = _validate(_pandas_batches(), table, checked)
+    broken = [rule for rule in checked if not found[rule.name].success and not found[rule.name].error]
+    found |= _validate(_pandas_batches(), table, broken, _WITH_ROWS) if broken else {}
+    return {
+        (day.day, rule.name): found[rule.name].of_row(row)
+        for row, day in enumerate(facts)
+        for rule in checked
+    }
 
 
 def _breaches(
@@ -111,11 +124,16 @@ def _breaches(
     return found | {(day, name): Breach(None, "broken on all days together") for day in days for name in lost}
 
 
-def _validate(batches: Any, batch: Any, rules: Sequence[Rule | _Known]) -> dict[str, Outcome]:
-    """Results by rule name: Great Expectations gives them in an order of its own, those that raised first."""
+def _validate(
+    batches: Any, batch: Any, rules: Sequence[Rule | _Known], result_format: str = "BOOLEAN_ONLY"
+) -> dict[str, Outcome]:
+    """Results by rule name: Great Expectations gives them in an order of its own, those that raised first.
+
+    On Spark the default takes 4 jobs, the next format 26.
+    """
     suite = gx.ExpectationSuite(name="audit", expectations=[_expectation(rule) for rule in rules])
     loaded = batches.get_batch(batch_parameters={"dataframe": batch})
-    validated = loaded.validate(suite, result_format="BOOLEAN_ONLY")  # 4 Spark jobs; the next format takes 26
+    validated = loaded.validate(suite, result_format=result_format)
     return {result.expectation_config.meta["rule"]: _outcome(result) for result in validated.results}
 
 
@@ -127,7 +145,8 @@ def _outcome(result: Any) -> Outcome:
     if raised:
         line = (str(raised[0]).splitlines() or ["raised without a message"])[0]
         return Outcome(False, error=_VALUE.sub("…", line))
-    return Outcome(bool(result.success))
+    rows = result.result.get("unexpected_index_list")
+    return Outcome(bool(result.success), rows=None if rows is None else frozenset(rows))
 
 
 def _expectation(rule: Rule | _Known) -> Any:

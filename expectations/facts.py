@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
@@ -23,11 +25,12 @@ from expectations.rules import (
     SharesUsual,
     Suite,
 )
-from expectations.sample import UNIT, read_once, sample_of
+from expectations.sample import UNIT, Sample, brought, sample_of
 from expectations.shares import DayShares, day_shares, moves
 from expectations.usual import Past, Shares, rows_in_words, shares_as_text, usual_rows, usual_shares
 
 EMPTY_VERSION = "empty"
+_KEY = "_key"
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def day_facts(
     below: Mapping[date, Below] | None = None,
     known: Known | None = None,
 ) -> tuple[DayFacts, ...]:
-    """Facts for each of the days, rows or none; one to four Spark jobs, whatever the number of days.
+    """Facts for each of the days, rows or none; one or two Spark jobs, whatever the number of days.
 
     `version`: an aggregate over a day's rows that names them; `past`: what audits saw of other days; `floors`: the
     fewest rows of a day, 1 where not given. A floor of 0 says that no rows are due, and nothing usual is asked.
@@ -118,9 +121,10 @@ def day_facts(
     of_days = {day: known.of_day(suite.day_column, day) for day in days} if known else {}
     counted = _known_counts(suite, of_days) or _counted(frame, suite, days, version)
     most = max(each.rows for each in counted.values())
-    with read_once(sample_of(frame, most), _asked_of_sample(frame, suite)) as sample:
-        duplicates = _duplicates(sample.rows, suite, days)
-        spread = _spread(sample.rows, suite)
+    sample = sample_of(frame, suite.unit_hash, most, sum(each.rows for each in counted.values()))
+    looked_at = _looked_at(sample, suite)
+    duplicates = _duplicates(looked_at, sample.rows, suite, days)
+    spread = _spread(looked_at, suite)
     differences = _schema_differences(frame, suite)
     due = {day: floors.get(day, 1) for day in days}
     all_days = {**past, **{day: Past(counted[day].rows, due[day], _shares_of(spread, day)) for day in days}}
@@ -215,21 +219,42 @@ def _shares_of(spread: Mapping[date, DayShares] | None, day: date) -> dict[str, 
     return {label: found.shares for label, found in labels.items()}
 
 
-def _asked_of_sample(frame: DataFrame, suite: Suite) -> list[str]:
-    shared = [rule.column for rule in suite.day_rules if isinstance(rule, SharesUsual)]
-    day = [suite.day_column] if suite.day_column else []
-    return [name for name in dict.fromkeys((*day, *suite.key, UNIT, *shared)) if name in frame.columns]
+def _looked_at(sample: Sample, suite: Suite) -> pa.Table:
+    """Of the sample's rows the day, a hash of the key, the profile, and the level of each label that is asked for.
+
+    What needs a column that is missing is not there.
+    """
+    present, columns = set(sample.rows.columns), dict[str, Column]()
+    if suite.day_column in present:
+        columns["day"] = F.col(suite.day_column)
+    if set(_key(suite)) <= present:
+        columns[_KEY] = F.xxhash64(*_key(suite))
+    shared = _shares_asked(suite)
+    if UNIT in present and (shared or any(isinstance(rule, FewFromHeavy) for rule in suite.day_rules)):
+        columns[UNIT] = F.col(UNIT)
+    for rule in shared:
+        if rule.column in present:
+            columns[rule.label] = F.coalesce(F.expr(rule.sql).cast("string"), F.lit("unknown"))
+    return brought(sample, columns)
 
 
-def _spread(frame: DataFrame, suite: Suite) -> dict[date, DayShares] | None:
+def _key(suite: Suite) -> list[str]:
+    return list(dict.fromkeys((*([suite.day_column] if suite.day_column else []), *suite.key)))
+
+
+def _shares_asked(suite: Suite) -> list[SharesUsual]:
+    return [rule for rule in suite.day_rules if isinstance(rule, SharesUsual)]
+
+
+def _spread(looked_at: pa.Table, suite: Suite) -> dict[date, DayShares] | None:
     """Shares by day, of a suite that asks for them; None where a column that they need is missing."""
-    rules = [rule for rule in suite.day_rules if isinstance(rule, SharesUsual)]
+    labels = [rule.label for rule in _shares_asked(suite)]
     heavy = next((rule.heavy for rule in suite.day_rules if isinstance(rule, FewFromHeavy)), None)
-    if not rules and heavy is None:
+    if not labels and heavy is None:
         return {}
-    if not {UNIT, *(rule.column for rule in rules)} <= set(frame.columns):
+    if not {UNIT, *labels} <= set(looked_at.column_names):
         return None
-    return day_shares(frame, F.col(str(suite.day_column)), rules, heavy)
+    return day_shares(looked_at, labels, heavy)
 
 
 def _known_counts(suite: Suite, known: Mapping[date, Known]) -> dict[date, _Counts] | None:
@@ -281,23 +306,21 @@ def _moment(micros: int | None) -> datetime | None:
     return None if micros is None else datetime.fromtimestamp(micros / 1e6, tz=UTC)
 
 
-def _duplicates(frame: DataFrame, suite: Suite, days: Sequence[date]) -> dict[date, int] | None:
+def _duplicates(
+    looked_at: pa.Table, rows: DataFrame, suite: Suite, days: Sequence[date]
+) -> dict[date, int] | None:
     """Rows beyond the first of their key, by day; None where a column of the key is missing.
 
     Great Expectations' own uniqueness counts over all days at once. Here it is asked of 64-bit hashes: equal keys have
     equal hashes, and only if hashes repeat are the keys themselves counted.
     """
-    day = [suite.day_column] if suite.day_column else []
-    key = list(dict.fromkeys((*day, *suite.key)))
-    if not set(key) <= set(frame.columns):
+    if _KEY not in looked_at.column_names:
         return None
-    hashed = frame.select(F.xxhash64(*key).alias("key"))
-    if hashed.groupBy("key").count().where("count > 1").isEmpty():
+    if pc.count_distinct(looked_at[_KEY]).as_py() == looked_at.num_rows:
         return {}
-    excess = (
-        frame.groupBy(*key).count().where("count > 1").groupBy(*day).agg(F.sum(F.col("count") - 1).alias("n"))
-    )
-    found = excess.collect()
+    repeated = rows.groupBy(*_key(suite)).count().where("count > 1")
+    day = [suite.day_column] if suite.day_column else []
+    found = repeated.groupBy(*day).agg(F.sum(F.col("count") - 1).alias("n")).collect()
     if not day:
         return {each: row["n"] or 0 for each in days for row in found}
     return {row[day[0]]: row["n"] for row in found}

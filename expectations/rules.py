@@ -339,7 +339,7 @@ class Suite:
 
     `day_column` splits the table into days; None for a snapshot that is replaced whole. An audit's run id names what
     it saw: each row, or with `named_by_statistics` what Delta's statistics say of the rows, where they are too many to
-    be read for that.
+    be read for that. `unit_hash`: SQL, by which a sample of a large table's profiles is drawn.
     """
 
     table: str
@@ -350,6 +350,7 @@ class Suite:
     row_rules: tuple[RowRule, ...]
     remedy: str
     named_by_statistics: bool = False
+    unit_hash: str | None = None
 
     @property
     def rules(self) -> tuple[Rule, ...]:

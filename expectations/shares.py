@@ -1,14 +1,13 @@
 """How a day's rows are spread over levels (devices, regions, hours) and profiles, and whether that is as usual."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from pyspark.sql import Column, DataFrame, Row
-from pyspark.sql import functions as F
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from expectations.rules import SharesUsual
 from expectations.sample import UNIT
 from expectations.usual import Shares
 
@@ -16,7 +15,6 @@ from expectations.usual import Shares
 LARGE_MOVE, SMALL_LEVEL, FACTOR, STANDARD_ERRORS = 0.1, 0.02, 2.0, 5.0
 # More levels than can have SMALL_LEVEL of the rows each.
 _KEPT_LEVELS = 50
-_WHOLE = ""
 
 
 @dataclass(frozen=True)
@@ -46,46 +44,45 @@ class Move:
         return f"{self.level} is {self.share:.3f} of the rows, usually {self.usual:.3f}"
 
 
-def day_shares(
-    rows: DataFrame, day: Column, rules: Sequence[SharesUsual], heavy: int | None
-) -> dict[date, DayShares]:
-    """One Spark job over all rows of the profiles that are looked at.
-
-    Only columns that the rules name are read, and no value leaves Spark but the levels' own.
-    """
-    labels = [_labelled(rule.label, F.expr(rule.sql)) for rule in rules]
-    spread = rows.select(day.alias("day"), UNIT, F.inline(F.array(*labels, _labelled(_WHOLE, F.lit("")))))
-    of_unit = spread.groupBy("day", "label", "level", UNIT).agg(F.count(F.lit(1)).alias("n"))
-    of_level = of_unit.groupBy("day", "label", "level").agg(
-        F.sum("n").alias("n"),
-        F.sum(F.col("n").cast("double") * F.col("n")).alias("squares"),
-        F.coalesce(F.sum(F.when(F.col("n") > F.lit(heavy), F.col("n"))), F.lit(0)).alias("heavy"),
-    )
-    levels = F.slice(F.sort_array(F.collect_list(F.struct("n", "level")), asc=False), 1, _KEPT_LEVELS)
-    sums = (F.sum(name).alias(name) for name in ("n", "squares", "heavy"))
-    totals = of_level.groupBy("day", "label").agg(*sums, levels.alias("levels")).collect()
-    return {
-        each: _of_day([row for row in totals if row["day"] == each])
-        for each in {row["day"] for row in totals}
-    }
+def day_shares(looked_at: pa.Table, labels: Sequence[str], heavy: int | None) -> dict[date, DayShares]:
+    """Of rows with `day`, UNIT and a column for each of the labels, all rows of the profiles that are looked at."""
+    by_label: dict[date, dict[str, LabelShares]] = {}
+    for label in labels:
+        counted = _counted(looked_at, ["day", label, UNIT])
+        for day, of_day in _by_day(counted):
+            by_label.setdefault(day, {})[label] = _label_shares(of_day.rename_columns({label: "level"}))
+    of_units = {day: of_day["count_all"] for day, of_day in _by_day(_counted(looked_at, ["day", UNIT]))}
+    return {day: DayShares(by_label.get(day, {}), _heavy(rows, heavy)) for day, rows in of_units.items()}
 
 
-def _of_day(totals: Sequence[Row]) -> DayShares:
-    by_label = {
-        row["label"]: LabelShares(
-            {level: n / row["n"] for n, level in row["levels"]}, row["n"] ** 2 / row["squares"]
-        )
-        for row in totals
-        if row["label"] != _WHOLE
-    }
-    (heavy,) = (row["heavy"] / row["n"] for row in totals if row["label"] == _WHOLE)
-    return DayShares(by_label, heavy)
+def _label_shares(counted: pa.Table) -> LabelShares:
+    """Of `count_all` rows by level and profile."""
+    n, squares = pc.sum(counted["count_all"]).as_py(), _squares(counted["count_all"])
+    levels = counted.group_by("level").aggregate([("count_all", "sum")])
+    most = levels.sort_by([("count_all_sum", "descending"), ("level", "descending")]).slice(0, _KEPT_LEVELS)
+    shares = {row["level"]: row["count_all_sum"] / n for row in most.to_pylist()}
+    return LabelShares(shares, n**2 / squares)
 
 
-def _labelled(label: str, value: Column) -> Column:
-    return F.struct(
-        F.lit(label).alias("label"), F.coalesce(value.cast("string"), F.lit("unknown")).alias("level")
-    )
+def _heavy(rows: pa.ChunkedArray, heavy: int | None) -> float:
+    """The share of rows that are of profiles with more than so many."""
+    if heavy is None:
+        return 0.0
+    return (pc.sum(rows.filter(pc.greater(rows, heavy))).as_py() or 0) / pc.sum(rows).as_py()
+
+
+def _squares(counts: pa.ChunkedArray) -> float:
+    floats = pc.cast(counts, pa.float64())
+    return float(pc.sum(pc.multiply(floats, floats)).as_py())
+
+
+def _counted(rows: pa.Table, keys: list[str]) -> pa.Table:
+    return rows.group_by(keys).aggregate([([], "count_all")])
+
+
+def _by_day(counted: pa.Table) -> Iterator[tuple[date, pa.Table]]:
+    for day in pc.unique(counted["day"]).to_pylist():
+        yield day, counted.filter(pc.equal(counted["day"], day))
 
 
 def moves(now: LabelShares, usual: Shares, days: int) -> list[Move]:

@@ -1,6 +1,7 @@
 """Which suite and which floors a table's audit takes, from the project's declared schema and configuration."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 from expectations import suites
@@ -10,7 +11,7 @@ from metrics.configuration.project import Project
 from metrics.configuration.sources import Source
 from metrics.errors import InputError
 from metrics.reasons import STATUS_WORDS
-from metrics.schemas import EVENT_COLUMNS, EVENT_TYPES, Table, declared_tables
+from metrics.schemas import EVENT_COLUMNS, EVENT_TYPES, PROFILE_HASH, Table, declared_tables
 
 Build = Callable[[Table, Project], Suite]
 # Not null by other rules; or optional by nature.
@@ -21,7 +22,8 @@ def suite_of(name: str, project: Project) -> Suite:
     """A fresh suite of the table. Raises InputError for a table that has none."""
     if name not in _BUILDERS:
         raise InputError(f"table '{name}' has no audit; choose one of {', '.join(AUDITED)}")
-    return _BUILDERS[name](declared_tables(project.catalogue)[name], project)
+    table = declared_tables(project.catalogue)[name]
+    return replace(_BUILDERS[name](table, project), unit_hash=PROFILE_HASH)
 
 
 def expected_words(project: Project) -> dict[str, dict[str, str]]:

@@ -17,6 +17,7 @@ from metrics.configuration.catalogue import Metric
 from metrics.configuration.experiment import Experiment
 from metrics.rollup.exposures import exposed_on, first_exposures
 from metrics.rollup.totals import additive, event_totals, profile_totals
+from metrics.schemas import PROFILE_HASH
 
 Days = Sequence[date]
 
@@ -39,8 +40,8 @@ def _profile_days(tables: Tables, frame: DataFrame, days: Days) -> dict[date, Be
     catalogue = tables.project.catalogue
     files = known_of(tables.files("events"), "day")
     most = max(files.of_day("day", day).rows for day in days) if files else 0
-    below = sample_of(tables.read_days("events", days), most)
-    here = sample_of(frame, most)
+    below = sample_of(tables.read_days("events", days), PROFILE_HASH, most)
+    here = sample_of(frame, PROFILE_HASH, most)
     totals = event_totals(below.rows, catalogue).withColumn("_here", F.lit(False))
     ours = profile_totals(here.rows, catalogue).withColumn("_here", F.lit(True))
     found = {(row["day"], row["_here"]): row for row in totals.unionByName(ours).collect()}

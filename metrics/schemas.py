@@ -49,6 +49,9 @@ EXPOSURE_COLUMNS = _columns("""
 PROFILE_COLUMNS = _columns("""
     profile_id BIGINT, household_id BIGINT, signup_day DATE, region STRING, device STRING, plan STRING
 """)
+# Half of a profile's hash, SQL. Events lie in its order, so that those of a profile, and of a sample of profiles, are
+# found together; where rows are sampled, it is by this, so that the same profiles are in the sample of each table.
+PROFILE_HASH = "CAST(shiftright(xxhash64(profile_id), 32) AS INT)"
 _RUN_IDENTITY = _columns("""
     quality_run_id STRING, audited_inputs STRING, spec_hash STRING, metric_version STRING, input_version STRING,
     code_version STRING, computed_at TIMESTAMP
@@ -99,7 +102,10 @@ def _fact_tables(catalogue: Catalogue) -> tuple[Table, ...]:
     return (
         Table(
             "events",
-            {**EVENT_COLUMNS, **_columns("day DATE, ingest_day DATE, source_file STRING, row BIGINT")},
+            {
+                **EVENT_COLUMNS,
+                **_columns("profile_hash INT, day DATE, ingest_day DATE, source_file STRING, row BIGINT"),
+            },
             ("event_id", "profile_id"),
             ("day", "ingest_day"),
             {

@@ -97,9 +97,9 @@ def test_layers_are_independent_of_each_other_and_of_arms() -> None:
     for unit in IDS:
         table[here.holds(unit)][there.holds(unit)] += 1
     assert chi2_contingency(table).pvalue > 0.001
-    arms = [[0, 0], [0, 0]]
+    whole, arms = allocate(FIRST, 1.0, NOW), [[0, 0], [0, 0]]
     for unit in IDS:
-        arms[here.holds(unit)][allocate(FIRST, 1.0, NOW).arm_of(unit) == "control"] += 1
+        arms[here.holds(unit)][whole.arm_of(unit) == "control"] += 1
     assert chi2_contingency(arms).pvalue > 0.001
 
 

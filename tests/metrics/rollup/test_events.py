@@ -5,6 +5,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from metrics.rollup.events import first_copies, not_yet_ingested
+from metrics.schemas import PROFILE_HASH
 
 COLUMNS = "event_id STRING, day DATE, profile_id BIGINT, ingest_day DATE, source_file STRING, row BIGINT"
 DAY, NEXT = date(2026, 3, 2), date(2026, 3, 3)
@@ -30,13 +31,18 @@ def test_the_first_copy_is_kept_and_a_profiles_events_lie_together(several_parti
     ]
     held = several_partitions.createDataFrame([(f"{p}-0", DAY, p, DAY, "z", 0) for p in PROFILES], COLUMNS)
     events = several_partitions.createDataFrame(rows, COLUMNS).repartition(3, "row")
-    kept = not_yet_ingested(first_copies(events), held).withColumn("part", F.spark_partition_id()).collect()
+    where = {"part": F.spark_partition_id(), "hash": F.expr(PROFILE_HASH)}
+    kept = not_yet_ingested(first_copies(events), held).withColumns(where).collect()
     assert {row["event_id"] for row in kept} == {f"{profile}-{n}" for profile in PROFILES for n in (1, 2)}
     assert {(row["ingest_day"], row["source_file"], row["row"]) for row in kept} == {(DAY, "b", 3)}
     assert len(kept) == 2 * len(PROFILES)
     parts = {(row["profile_id"], row["part"]) for row in kept}
     assert len(parts) == len(PROFILES)
     assert len({part for _, part in parts}) > 1
+    # In a file the events of a profile are beside each other, and a sample of profiles at its beginning.
+    assert [row["hash"] for row in kept] == [
+        row["hash"] for row in sorted(kept, key=lambda row: (row["part"], row["hash"]))
+    ]
 
 
 def test_the_same_id_of_another_profile_or_day_is_another_event(several_partitions: SparkSession) -> None:
