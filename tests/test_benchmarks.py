@@ -1,12 +1,13 @@
 """That the benchmarks work, at a small size; never how long anything takes."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
-from benchmarks import experiments, roll_up, settings
+from benchmarks import experiments, roll_up, settings, whole_day
 from benchmarks.__main__ import main as benchmarks_main
 from benchmarks.measuring import Aim, Measured, compared, publish, report, timed
 from benchmarks.pages import write_pages
@@ -50,6 +51,33 @@ def test_many_experiments_are_measured_against_one(spark: SparkSession, tmp_path
     assert measured.what == "2 experiments, 400 profiles"
 
 
+@pytest.mark.slow
+def test_a_whole_day_ends_with_the_numbers_of_a_script(spark: SparkSession, tmp_path: Path) -> None:
+    whole, *parts = whole_day.measure(spark, tmp_path, profiles=1_000, copies=1, rounds=1)
+    assert whole.aims == ()  # far too small for them
+    assert [part.what for part in parts] == [
+        "of it, ingest",
+        "of it, audits",
+        "of it, roll-up",
+        "of it, experiments",
+    ]
+    assert math.isclose(sum(part.cpu_seconds for part in parts), whole.cpu_seconds)
+
+
+def test_an_estimate_that_is_another_is_no_answer() -> None:
+    key = ("plays", "cuped", "all", "all")
+    row = {**dict(zip(("metric", "estimator", "segment", "segment_value"), key, strict=True)), "vcov": "cr1s"}
+    ours = [{**row, "effect": 0.1, "std_error": 0.2}]
+    whole_day.require_same_estimates(ours, {key: (0.1 + 1e-12, 0.2)})
+    for effect, error in ((0.1 + 1e-8, 0.2), (0.1, 0.2 + 1e-8)):
+        with pytest.raises(AssertionError, match="plays cuped all all: effect and error are"):
+            whole_day.require_same_estimates(ours, {key: (effect, error)})
+    with pytest.raises(AssertionError, match=r"cuped all all: .* and \(nan, nan\) beside it"):
+        whole_day.require_same_estimates(ours, {})
+    with pytest.raises(AssertionError, match="none to compare"):
+        whole_day.require_same_estimates([{**ours[0], "vcov": "cr2"}], {})
+
+
 def test_the_page_shows_each_figure_with_its_aim_and_whether_it_is_reached(tmp_path: Path) -> None:
     slow = Measured("work", 3.0, 2.0, "rival", 1.0, None, (2.5, 3.0, 3.5), (Aim("P1", "ratio", 2.2),))
     publish(
@@ -69,7 +97,8 @@ def test_the_page_shows_each_figure_with_its_aim_and_whether_it_is_reached(tmp_p
 def test_a_benchmark_that_nobody_knows_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert benchmarks_main(["soon"]) == 2
     assert capsys.readouterr().err == (
-        "error: no benchmark 'soon'; choose among roll_up, audits, statistics, starts, experiments, backfill\n"
+        "error: no benchmark 'soon'; choose among roll_up, audits, statistics, starts, experiments, whole_day, "
+        "backfill\n"
     )
 
 
