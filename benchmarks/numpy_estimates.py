@@ -93,6 +93,7 @@ def _ratios(rows: Rows, top: Floats, bottom: Floats, x: Floats) -> dict[str, tup
 
 def _difference(rows: Rows, y: Floats) -> tuple[float, float]:
     n = np.bincount(rows.arm)
+    y = y - y.mean()  # a small difference of large sums would lose the digits that are compared
     means = np.bincount(rows.arm, y) / n
     scores = ((y - means[rows.arm]) / n[rows.arm]) * (2 * rows.arm - 1)
     return float(means[1] - means[0]), math.sqrt(rows.variance(scores, k=2))
