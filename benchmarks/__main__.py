@@ -22,6 +22,7 @@ ASKED: Mapping[str, tuple[str, str]] = {
     "statistics": ("--rows 2000000", "--rows 2000 --replicates 100"),
     "starts": ("--rows 100000", "--rows 1000"),
     "experiments": ("--profiles 1000000 --experiments 50", "--profiles 400 --experiments 2"),
+    "whole_day": ("--profiles 100000 --copies 43", "--profiles 1000 --copies 1"),
     "backfill": ("--profiles 1250000 --days 14", "--profiles 300 --days 2"),
 }
 

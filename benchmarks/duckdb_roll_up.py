@@ -17,17 +17,33 @@ def connection(threads: int = 2) -> duckdb.DuckDBPyConnection:
 
 
 def roll_up(database: duckdb.DuckDBPyConnection, tables: Tables, day: date, folder: Path) -> None:
-    """profile_days.parquet and exposure_day_measures.parquet of one event day, whose exposures are all of that day."""
+    """`roll_up_rows` of one event day of the tables, whose exposures are all of that day."""
+    events, exposures = _scan(tables, "events", day), _scan(tables, "exposures", day)
+    roll_up_rows(database, tables.project.catalogue, events, exposures, day, folder)
+
+
+def roll_up_rows(
+    database: duckdb.DuckDBPyConnection,
+    catalogue: Catalogue,
+    events: str,
+    exposures: str,
+    day: date,
+    folder: Path,
+) -> None:
+    """profile_days.parquet and exposure_day_measures.parquet of one event day.
+
+    `events`: a relation with rows of that day alone; `exposures`: one with those of the day, and of days before.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    measures = _measures(tables.project.catalogue)
-    events = f"(SELECT DATE '{day}' AS day, * FROM {_scan(tables, 'events', day)})"
+    measures = _measures(catalogue)
+    events = f"(SELECT DATE '{day}' AS day, * FROM {events})"
     database.execute(
         f"COPY (SELECT day, profile_id, max(household_id) AS household_id, {measures} FROM {events} "
         f"GROUP BY day, profile_id) TO '{folder / 'profile_days.parquet'}' (COMPRESSION zstd)"
     )
     first = (
-        "(SELECT experiment_id, profile_id, min(exposed_at) AS exposed_at "
-        f"FROM {_scan(tables, 'exposures', day)} GROUP BY ALL)"
+        f"(SELECT experiment_id, profile_id, min(exposed_at) AS exposed_at FROM {exposures} GROUP BY ALL "
+        f"HAVING min(exposed_at) >= DATE '{day}')"
     )
     database.execute(
         f"COPY (SELECT day, experiment_id, profile_id, max(household_id) AS household_id, {measures} "
@@ -45,11 +61,11 @@ def totals(
     return tuple(found or ())
 
 
-def files_of(tables: Tables, name: str, day: date) -> list[str]:
-    """The Parquet files of a day in the table's last version."""
+def files_of(tables: Tables, name: str, *days: date) -> list[str]:
+    """The Parquet files of the days in the table's last version."""
     log = tables.files(name)
     assert log is not None  # a benchmark's tables lie in its folder
-    return log.file_uris([("day", "=", str(day))])
+    return log.file_uris([("day", "in", list(map(str, days)))])
 
 
 def _scan(tables: Tables, name: str, day: date) -> str:

@@ -59,9 +59,9 @@ def fill(tables: Tables, profiles: int, experiments: int) -> None:
     people = spark.range(1, profiles + 1).select(
         F.col("id").alias("profile_id"), F.floor(F.col("id") / 2).cast("bigint").alias("household_id")
     )
-    drawn = {name: _whole(i) for i, name in enumerate(measures)}
+    drawn = drawn_measures(measures)
     of_days = people.crossJoin(spark.createDataFrame([(day,) for day in days.all], "day DATE"))
-    active = of_days.where(F.rand(5) < _ACTIVE).withColumns({**drawn, "active": F.lit(1.0)})
+    active = of_days.where(F.rand(5) < _ACTIVE).withColumns(drawn)
     tables.replace("profile_days", active, {"day": days.all})
     since = F.pmod(F.xxhash64("profile_id"), F.lit(ENROLMENT_DAYS)).cast("int")
     exposures = people.select(
@@ -79,14 +79,17 @@ def fill(tables: Tables, profiles: int, experiments: int) -> None:
     ).withColumn("exposed_at", F.col("day").cast("timestamp"))
     tables.replace("exposures", exposures, {"day": days.all})
     first = exposures.select("day", "experiment_id", "profile_id", "household_id")
-    tables.replace(
-        "exposure_day_measures", first.withColumns({**drawn, "active": F.lit(1.0)}), {"day": days.all}
-    )
+    tables.replace("exposure_day_measures", first.withColumns(drawn), {"day": days.all})
     made.touch()
 
 
 def _name(n: int) -> str:
     return f"e{n:03d}"
+
+
+def drawn_measures(names: Sequence[str]) -> dict[str, Column]:
+    """A whole number for each measure, with a long tail; an active profile's, so that `active` is 1."""
+    return {**{name: _whole(i) for i, name in enumerate(names)}, "active": F.lit(1.0)}
 
 
 def _whole(seed: int) -> Column:

@@ -33,24 +33,24 @@ def one_day(tables: Tables, profiles: int, copies: int) -> Days:
         simulate(tables.spark, tables.project, experiment, service, file_format="json", truth_days=0)
         run_day(tables, day)
         if copies > 1:
-            tables.overwrite("profiles", _copies(tables.read("profiles"), copies))
+            tables.overwrite("profiles", copied(tables.read("profiles"), copies))
             exposed = max(1, copies // EXPOSED_ONE_IN)
-            tables.replace("exposures", _copies(tables.read("exposures"), exposed), {"day": day.all})
-            events = first_copies(_copies(tables.read("events"), copies))
+            tables.replace("exposures", copied(tables.read("exposures"), exposed), {"day": day.all})
+            events = first_copies(copied(tables.read("events"), copies))
             tables.replace("events", events, {"ingest_day": day.all})
             roll_up_days(tables, day.all)
         made.touch()  # a set-up that was killed is made anew
     return day
 
 
-def _copies(rows: DataFrame, copies: int) -> DataFrame:
+def copied(rows: DataFrame, copies: int) -> DataFrame:
     """The rows so many times, with ids of their own."""
-    copied = rows.crossJoin(rows.sparkSession.range(copies).withColumnRenamed("id", "_copy"))
+    multiplied = rows.crossJoin(rows.sparkSession.range(copies).withColumnRenamed("id", "_copy"))
     apart = F.col("_copy") * _IDS_APART
     ids = {name: F.col(name) + apart for name in ("profile_id", "household_id")}
     if "event_id" in rows.columns:
-        ids["event_id"] = F.concat_ws("-", "event_id", "_copy")
-    multiplied = copied.withColumns(ids).drop("_copy")
+        ids["event_id"] = F.concat("event_id", F.lit("-"), "_copy")  # null where it was
+    multiplied = multiplied.withColumns(ids).drop("_copy")
     if "profile_hash" in rows.columns:
         return multiplied.withColumn("profile_hash", F.expr(PROFILE_HASH))
     return multiplied

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from benchmarks import experiments, roll_up, settings
+from benchmarks import experiments, roll_up, settings, whole_day, whole_day_data
 from benchmarks.__main__ import main as benchmarks_main
 from benchmarks.measuring import Aim, Measured, compared, publish, report, timed
 from benchmarks.pages import write_pages
@@ -50,6 +50,32 @@ def test_many_experiments_are_measured_against_one(spark: SparkSession, tmp_path
     assert measured.what == "2 experiments, 400 profiles"
 
 
+@pytest.mark.slow
+def test_a_whole_day_ends_with_the_numbers_of_a_script(spark: SparkSession, tmp_path: Path) -> None:
+    data, found = whole_day_data.whole_day(spark, tmp_path, profiles=1_000, copies=1), {}
+    tables = data.restored(0)
+    with whole_day.script_of(data) as script:
+        parts = whole_day.product_parts(tables, data.days), whole_day.script_parts(script, found)
+        whole_day.require_same_answers(tables, script, found)
+    for each in parts:
+        assert tuple(each) == whole_day.PARTS
+        assert all(cpu > 0 for cpu, _ in each.values())
+
+
+def test_an_estimate_that_is_another_is_no_answer() -> None:
+    key = ("plays", "cuped", "all", "all")
+    row = {**dict(zip(("metric", "estimator", "segment", "segment_value"), key, strict=True)), "vcov": "cr1s"}
+    ours = [{**row, "effect": 0.1, "std_error": 0.2}]
+    whole_day.require_same_estimates(ours, {key: (0.1 + 1e-12, 0.2)})
+    for effect, error in ((0.1 + 1e-8, 0.2), (0.1, 0.2 + 1e-8)):
+        with pytest.raises(AssertionError, match="plays cuped all all: effect and error are"):
+            whole_day.require_same_estimates(ours, {key: (effect, error)})
+    with pytest.raises(AssertionError, match=r"cuped all all: .* and \(nan, nan\) beside it"):
+        whole_day.require_same_estimates(ours, {})
+    with pytest.raises(AssertionError, match="none to compare"):
+        whole_day.require_same_estimates([{**ours[0], "vcov": "cr2"}], {})
+
+
 def test_the_page_shows_each_figure_with_its_aim_and_whether_it_is_reached(tmp_path: Path) -> None:
     slow = Measured("work", 3.0, 2.0, "rival", 1.0, None, (2.5, 3.0, 3.5), (Aim("P1", "ratio", 2.2),))
     publish(
@@ -69,7 +95,8 @@ def test_the_page_shows_each_figure_with_its_aim_and_whether_it_is_reached(tmp_p
 def test_a_benchmark_that_nobody_knows_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert benchmarks_main(["soon"]) == 2
     assert capsys.readouterr().err == (
-        "error: no benchmark 'soon'; choose among roll_up, audits, statistics, starts, experiments, backfill\n"
+        "error: no benchmark 'soon'; choose among roll_up, audits, statistics, starts, experiments, whole_day, "
+        "backfill\n"
     )
 
 
