@@ -28,7 +28,7 @@ def add_commands(commands: Any) -> None:
 def _preregister(arguments: argparse.Namespace) -> None:
     from jobs.embedded import embedded_spark
     from jobs.readout_files import registration_file, replace_file
-    from jobs.registration import register, registered
+    from jobs.registration import known_before, register, registered
     from jobs.tables import Tables
     from jobs.tracking import log_registration
     from metrics.configuration.project import load_project
@@ -38,6 +38,7 @@ def _preregister(arguments: argparse.Namespace) -> None:
     experiment = project.experiment(arguments.experiment)
     rows = registered(project, experiment)
     if not rows:
+        known_before(project, experiment)  # what it refuses needs no Spark to be said
         with embedded_spark("watchlift-preregister") as spark:
             tables = Tables(spark, project, reason="preregister")
             tables.create()
