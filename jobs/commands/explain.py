@@ -34,8 +34,7 @@ def _explain(arguments: argparse.Namespace) -> None:
     from jobs.delta_reader import analysis_days, moments_of, readout_rows_of, restarts_of, version_of
     from metrics.configuration.project import load_project
     from metrics.readout.build import build_readout
-    from metrics.statistics.cells import Cell
-    from metrics.statistics.layout import ALL
+    from metrics.statistics.layout import ALL, has_outcome
     from metrics.statistics.passes import one_thread
 
     project = load_project(arguments.conf_dir, arguments.data_dir)
@@ -61,8 +60,8 @@ def _explain(arguments: argparse.Namespace) -> None:
             f"'{experiment.id}' has no estimate of {metric.name} on {day}; run jobs/estimate_effects.py for that day"
         )
     row = reading.estimate
-    cells = moments_of(project, experiment, day)
-    of_metric = cells.get(Cell(metric.maturity_group, ALL, ALL))
+    of_all = [m for cell, m in moments_of(project, experiment, day).items() if cell.segment == ALL]
+    of_metric = next((moments for moments in of_all if has_outcome(moments.columns, metric)), None)
     with one_thread():
         formula = formula_of(row, of_metric, metric, experiment) if of_metric else None
     looks = [look for look in readout.looks if (look.metric, look.arm) == (metric.name, arm)]
