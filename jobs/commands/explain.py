@@ -149,6 +149,15 @@ def _formula_lines(row: Estimate, formula: Formula | None) -> Iterator[str]:
     if formula is None:
         yield from _wrap("HOW", f"{row.estimator}, status {row.status}: no closed formula to show")
         return
+    title = "MOMENTS"
+    for column, by_arm in formula.moments.items():
+        for arm, of_arm in by_arm.items():
+            yield from _wrap(
+                title,
+                f"{column}, {arm}: n {of_arm.n_profiles:,}, Σ {of_arm.total:,.6g}, Σ² {of_arm.total_of_squares:,.6g} "
+                f"(mean {of_arm.mean:.6g}, sd {of_arm.sd:.6g})",
+            )
+            title = ""
     yield from _wrap("HOW", f"{row.estimator}: {formula.name}")
     for arm, (top, bottom) in formula.sums.items():
         yield from _wrap("", f"{arm}: {top:,.6g} / {bottom:,.6g} = {top / bottom:.6g}")
@@ -160,6 +169,11 @@ def _formula_lines(row: Estimate, formula: Formula | None) -> Iterator[str]:
         difference = f"({each.arm_mean:.6g} − {each.control_mean:.6g})"
         yield from _wrap("", f"{-each.theta:+.6g} × {difference} = {-each.amount:+.6g}  {each.covariate}")
     yield from _wrap("", f"effect {formula.effect:+.6g}; in estimates {row.effect:+.6g}")
+    yield from _wrap(
+        "",
+        f"std_error {_number(formula.std_error)}, from the households' scores in the moments; in estimates "
+        f"{_number(row.std_error)}",
+    )
 
 
 def _look_lines(row: Estimate, look: LookRow | None) -> Iterator[str]:
