@@ -179,8 +179,8 @@ def _formula_lines(row: Estimate, formula: Formula | None) -> Iterator[str]:
 def _look_lines(row: Estimate, look: LookRow | None) -> Iterator[str]:
     yield from _wrap(
         "HOW SURE",
-        f"std_error {_number(row.std_error)} ({row.vcov or wording.MISSING}, df {_number(row.df)}), interval {_number(row.ci_low)} to "
-        f"{_number(row.ci_high)}, not adjusted for looks",
+        f"std_error {_number(row.std_error)} ({row.vcov or wording.MISSING}, df {_number(row.df)}), interval "
+        f"{_number(row.ci_low)} to {_number(row.ci_high)}, not adjusted for looks",
     )
     if look is None:
         return
