@@ -101,3 +101,18 @@ def test_it_tells_what_can_be_found_and_warns(
 
 def test_an_unknown_experiment_is_refused_in_a_line(folders: str, refusal: Callable[[str], str]) -> None:
     assert refusal(f"preregister nothing {folders}").startswith("error: experiment 'nothing' is not in ")
+
+
+def test_after_an_amendment_the_page_says_what_its_numbers_were_registered_for(
+    folders: str, ask: Callable[[str], Any], tmp_path: Path
+) -> None:
+    page = tmp_path / "data" / "readouts" / "homepage" / "preregistration.html"
+    ask(f"preregister homepage {folders}")
+    assert "as registered by file" not in page.read_text()
+    was = load_project(tmp_path / "conf", tmp_path / "data").experiments[0].spec_hash
+    file = tmp_path / "conf" / "experiments" / "homepage.yml"
+    record = f"amendments: [{{date: 2026-03-04, reason: A larger effect., was: {was}}}]\n"
+    file.write_text(f"{file.read_text()}design: {{mde_relative: 0.02}}\n{record}")
+    ask(f"preregister homepage {folders}")
+    assert f"as registered by file {was}" in page.read_text()
+    assert "Amended on 2026-03-04: A larger effect." in page.read_text()
