@@ -83,15 +83,8 @@ def register(tables: Tables, experiment: Experiment) -> tuple[PowerRow, ...]:
 
     Raises InputError where they are too few, or where the experiment has begun.
     """
-    require_frozen(tables.project, experiment)
-    if has_begun(tables.project, experiment):
-        raise InputError(
-            f"experiment '{experiment.id}' began on {experiment.start}: what is planned is registered before its data "
-            "are there; without, its primary metric is read once, at the planned end"
-        )
-    first, last = history_span(days_of(tables.project.tables, "profile_days"), experiment)
+    history, first, last = known_before(tables.project, experiment)
     catalogue = tables.project.catalogue
-    history = history_of(experiment, catalogue, first, last)
     log.info("%s: as if exposed from %s to %s", experiment.id, history.start, history.last_enrollment_day)
     profile_days = tables.read("profile_days")
     analysis = analyse_history(history, catalogue, profile_days, tables.read("profiles"), last)
@@ -104,6 +97,21 @@ def register(tables: Tables, experiment: Experiment) -> tuple[PowerRow, ...]:
         )
     tables.replace_rows(_TABLE, [asdict(row) for row in rows], {"experiment_id": [experiment.id]})
     return rows
+
+
+def known_before(project: Project, experiment: Experiment) -> tuple[Experiment, date, date]:
+    """The experiment as if it had run before its start, and the first and the last day of that history; no Spark.
+
+    Raises InputError where the days are too few, or where the experiment has begun.
+    """
+    require_frozen(project, experiment)
+    if has_begun(project, experiment):
+        raise InputError(
+            f"experiment '{experiment.id}' began on {experiment.start}: what is planned is registered before its data "
+            "are there; without, its primary metric is read once, at the planned end"
+        )
+    first, last = history_span(days_of(project.tables, "profile_days"), experiment)
+    return history_of(experiment, project.catalogue, first, last), first, last
 
 
 def history_span(days: Sequence[date], experiment: Experiment) -> tuple[date, date]:

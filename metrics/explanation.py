@@ -1,12 +1,20 @@
 """Where one estimate comes from: its formula with its numbers, recomputed from the stored moments."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from metrics.configuration.catalogue import Metric
 from metrics.configuration.experiment import Experiment
 from metrics.rows import Estimate
-from metrics.statistics.estimators import cuped_theta, picked
+from metrics.statistics.estimators import (
+    Comparison,
+    cuped,
+    cuped_theta,
+    difference_in_means,
+    picked,
+    ratio,
+)
 from metrics.statistics.layout import capped_name
 from metrics.statistics.moments import Moments
 
@@ -26,10 +34,29 @@ class Adjustment:
 
 
 @dataclass(frozen=True)
+class ArmMoments:
+    """Σ1, Σy and Σy² of one column over the profiles of an arm, unadjusted."""
+
+    n_profiles: int
+    total: float
+    total_of_squares: float
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.n_profiles
+
+    @property
+    def sd(self) -> float:
+        about_mean = self.total_of_squares - self.total * self.mean
+        return math.sqrt(max(about_mean, 0.0) / max(self.n_profiles - 1, 1))
+
+
+@dataclass(frozen=True)
 class Formula:
     """`name` in symbols. Of a ratio `sums` holds numerator and denominator by arm, and there are no adjustments.
 
-    `effect` is what the formula gives with these numbers: that of the estimate, but for rounding.
+    `moments`: by outcome column and arm. `effect` and `std_error` are what moments and formula give: those of the
+    estimate, but for rounding.
     """
 
     name: str
@@ -38,6 +65,8 @@ class Formula:
     adjustments: tuple[Adjustment, ...]
     sums: Mapping[str, tuple[float, float]]
     effect: float
+    std_error: float | None
+    moments: Mapping[str, Mapping[str, ArmMoments]]
 
 
 def formula_of(row: Estimate, moments: Moments, metric: Metric, experiment: Experiment) -> Formula | None:
@@ -47,14 +76,18 @@ def formula_of(row: Estimate, moments: Moments, metric: Metric, experiment: Expe
     if row.status != "ok" or metric.kind == "quantile":
         return None
     arms = moments.arms.index(row.control_arm), moments.arms.index(row.arm)
+    comparison = Comparison(arms[1], experiment.vcov, experiment.alpha)
+    known = {name: _moments_by_arm(moments, name, arms) for name in metric.outcome_columns}
     if metric.kind == "ratio":
-        return _of_ratio(row, moments, metric, arms)
+        return _of_ratio(row, moments, metric, comparison, known)
     control, arm = (_mean(moments, metric.name, each) for each in arms)
     if row.estimator not in ("cuped", "difference_in_means"):
         return None
     if row.estimator == "difference_in_means":
-        return Formula("mean(arm) − mean(control)", control, arm, (), {}, arm - control)
-    theta = cuped_theta(moments, metric.name, covariates_in(moments, metric, experiment))
+        error = difference_in_means(moments, metric.name, comparison).std_error
+        return Formula("mean(arm) − mean(control)", control, arm, (), {}, arm - control, error, known)
+    covariates = covariates_in(moments, metric, experiment)
+    theta = cuped_theta(moments, metric.name, covariates)
     adjustments = tuple(
         Adjustment(name, float(value), *(_mean(moments, name, each) for each in arms))
         for name, value in zip(theta.covariates, theta.values, strict=True)
@@ -66,6 +99,8 @@ def formula_of(row: Estimate, moments: Moments, metric: Metric, experiment: Expe
         adjustments=adjustments,
         sums={},
         effect=arm - control - sum(each.amount for each in adjustments),
+        std_error=cuped(moments, metric.name, covariates, comparison).std_error,
+        moments=known,
     )
 
 
@@ -79,15 +114,31 @@ def covariates_in(moments: Moments, metric: Metric, experiment: Experiment) -> S
     return found
 
 
-def _of_ratio(row: Estimate, moments: Moments, metric: Metric, arms: tuple[int, int]) -> Formula:
+def _of_ratio(
+    row: Estimate,
+    moments: Moments,
+    metric: Metric,
+    comparison: Comparison,
+    known: Mapping[str, Mapping[str, ArmMoments]],
+) -> Formula:
     numerator, denominator = metric.outcome_columns
-    sums = {
-        moments.arms[each]: (_sum(moments, numerator, each), _sum(moments, denominator, each))
-        for each in arms
-    }
+    sums = {arm: (top.total, known[denominator][arm].total) for arm, top in known[numerator].items()}
     control, arm = (top / bottom for top, bottom in sums.values())
     name = f"Σ {metric.numerator}(arm) / Σ {metric.denominator}(arm) − the same of {row.control_arm}"
-    return Formula(name, control, arm, (), sums, arm - control)
+    error = ratio(moments, numerator, denominator, comparison).std_error
+    return Formula(name, control, arm, (), sums, arm - control, error, known)
+
+
+def _moments_by_arm(moments: Moments, column: str, arms: tuple[int, int]) -> dict[str, ArmMoments]:
+    functional = picked(moments, column)
+    found = {}
+    for each in arms:
+        products = moments.row_products[each]
+        squares = float(functional @ products @ functional)
+        found[moments.arms[each]] = ArmMoments(
+            round(products[0, 0]), float(products[0] @ functional), squares
+        )
+    return found
 
 
 def _sum(moments: Moments, column: str, arm: int) -> float:

@@ -28,7 +28,7 @@ from metrics.rollup.profile_windows import profile_windows
 from metrics.rows import Estimate, PowerRow, RampStage
 from metrics.sequential.boundaries import boundaries
 from metrics.statistics.analysis import Analysis, MomentsRow, estimate
-from metrics.statistics.layout import ALL, STRATUM
+from metrics.statistics.layout import ALL, STRATUM, has_outcome
 from metrics.statistics.moments import Floats, Moments
 
 Cell = tuple[str, str]  # segment and value
@@ -134,7 +134,9 @@ def power_rows(
     population: profiles that were active on any day of the history: more than that are not to be had.
     """
     enrolment = _enrolment(experiment, history, catalogue, analysis, population)
-    moments = {(row.maturity_group, row.segment, row.segment_value): row for row in analysis.moments}
+    moments: dict[Cell, list[MomentsRow]] = {}
+    for each in analysis.moments:
+        moments.setdefault((each.segment, each.segment_value), []).append(each)
     rows = {
         (row.metric, row.segment, row.segment_value, row.arm): row
         for row in _deciding(history, catalogue, analysis)
@@ -151,7 +153,7 @@ def power_rows(
             metric,
             cell,
             rows.get((metric.name, *cell, arm)),
-            moments.get((metric.maturity_group, *cell)),
+            next((each for each in moments.get(cell, ()) if has_outcome(each.columns, metric)), None),
             enrolment,
         )
         for metric in experiment.metrics(catalogue)

@@ -15,7 +15,7 @@ from scipy.special import ndtr, ndtri
 
 from metrics.checks import check_positive, check_share
 from metrics.errors import InputError
-from metrics.sequential.designs import equally_spaced, inflation
+from metrics.sequential.designs import equally_spaced, fixed_drift, inflation
 from metrics.sequential.spending import spending_function
 
 
@@ -139,6 +139,15 @@ def power_of_mean(
     drift = effect / (sd * math.sqrt(1 / n_control + 1 / n_treatment))
     z = -ndtri(alpha / 2)
     return float(ndtr(drift - z) + ndtr(-drift - z))
+
+
+def power_for(effect: float, detectable: float, alpha: float, power: float) -> float:
+    """Power for an effect of a test that has `power` for `detectable`, counted on the right side only.
+
+    As if looked at once: what several looks cost in information is in what they make detectable.
+    """
+    drift = fixed_drift(alpha, power)
+    return float(ndtr(drift * effect / detectable - (drift - ndtri(power))))
 
 
 def factors_of(design: Design) -> Factors:

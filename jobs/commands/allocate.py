@@ -1,12 +1,15 @@
 """`watchlift allocate`: open an experiment to a share of its layer, or override its gate, with a reason."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 from jobs.arguments import parse_day
 from jobs.commands.common import add_command, finite, print_answer
 from metrics.assignment import in_force
+from metrics.configuration.experiment import BUCKETS, Experiment
 from metrics.enrollment import start_of
 from metrics.errors import InputError
 
@@ -42,28 +45,14 @@ def _allocate(arguments: argparse.Namespace) -> None:
     experiment = project.experiment(arguments.experiment)
     require_frozen(project, experiment)
     experiment = restarts_of(project).as_of(experiment, arguments.valid_from)
-    if experiment.randomized_by == "none":
-        raise InputError(f"experiment '{experiment.id}' is observational: nobody is assigned")
-    if experiment.ended and arguments.share != 0:
-        ended = experiment.ended
-        raise InputError(
-            f"epoch {ended.epoch} of '{experiment.id}' begins on {ended.valid_from}; give that day or a later one"
-        )
     share = experiment.stages[0] if arguments.share is None else arguments.share
-    if not 0 <= share <= experiment.stages[-1]:
-        raise InputError(
-            f"--share is {share:g}; give one from 0 to {experiment.stages[-1]:g}, the last of its rollout.stages"
-        )
+    _require_sense(experiment, share, arguments.valid_from, experiment.planned_end(project.catalogue))
+    _require_watched(experiment, arguments.accept)
     at = start_of(arguments.valid_from)
-    watched = (*experiment.primary, *experiment.guardrails)
-    for metric in arguments.accept:
-        if metric not in watched:
-            raise InputError(
-                f"--accept is '{metric}'; metrics of '{experiment.id}' that roll back: {', '.join(watched)}"
-            )
-    before = in_force(allocations_of(project, experiment.id), at)
-    reason = (arguments.reason or "").strip()
-    if not reason and (before or arguments.accept):
+    known = allocations_of(project, experiment.id)
+    before = in_force(known, at)
+    reason = " ".join((arguments.reason or "").split())
+    if not reason and (known or arguments.accept):
         raise InputError(
             f"'{experiment.id}' was opened before, and its gate decides since: give --reason to set its share by people"
         )
@@ -88,3 +77,37 @@ def _allocate(arguments: argparse.Namespace) -> None:
         f"  arms by salt {made.arm_salt}: {arms}\n"
     )
     print_answer(arguments, answer, text)
+
+
+def _require_sense(experiment: Experiment, share: float, day: date, planned_end: date) -> None:
+    """Raises InputError where nobody is assigned, or not so many, or not on that day.
+
+    A share of 0 makes sense on any day: services may expose an experiment before its time, and long after it.
+    """
+    if experiment.randomized_by == "none":
+        raise InputError(f"experiment '{experiment.id}' is observational: nobody is assigned")
+    least, most = 1 / BUCKETS, experiment.stages[-1]
+    if share and not least <= share <= most:
+        raise InputError(
+            f"--share is {share:g}; give 0, or {least:g} to {most:g}, the last of its rollout.stages"
+        )
+    if not share:
+        return
+    if ended := experiment.ended:
+        raise InputError(
+            f"epoch {ended.epoch} of '{experiment.id}' begins on {ended.valid_from}; give that day or a later one"
+        )
+    if not experiment.opens <= day <= planned_end:
+        raise InputError(
+            f"--valid-from is {day}; '{experiment.id}' begins on {experiment.opens} and ends on {planned_end}: give a "
+            "day of these"
+        )
+
+
+def _require_watched(experiment: Experiment, accepted: Sequence[str]) -> None:
+    watched = (*experiment.primary, *experiment.guardrails)
+    for metric in accepted:
+        if metric not in watched:
+            raise InputError(
+                f"--accept is '{metric}'; metrics of '{experiment.id}' that roll back: {', '.join(watched)}"
+            )

@@ -34,8 +34,7 @@ def _explain(arguments: argparse.Namespace) -> None:
     from jobs.delta_reader import analysis_days, moments_of, readout_rows_of, restarts_of, version_of
     from metrics.configuration.project import load_project
     from metrics.readout.build import build_readout
-    from metrics.statistics.cells import Cell
-    from metrics.statistics.layout import ALL
+    from metrics.statistics.layout import ALL, has_outcome
     from metrics.statistics.passes import one_thread
 
     project = load_project(arguments.conf_dir, arguments.data_dir)
@@ -61,8 +60,8 @@ def _explain(arguments: argparse.Namespace) -> None:
             f"'{experiment.id}' has no estimate of {metric.name} on {day}; run jobs/estimate_effects.py for that day"
         )
     row = reading.estimate
-    cells = moments_of(project, experiment, day)
-    of_metric = cells.get(Cell(metric.maturity_group, ALL, ALL))
+    of_all = [m for cell, m in moments_of(project, experiment, day).items() if cell.segment == ALL]
+    of_metric = next((moments for moments in of_all if has_outcome(moments.columns, metric)), None)
     with one_thread():
         formula = formula_of(row, of_metric, metric, experiment) if of_metric else None
     looks = [look for look in readout.looks if (look.metric, look.arm) == (metric.name, arm)]
@@ -150,6 +149,15 @@ def _formula_lines(row: Estimate, formula: Formula | None) -> Iterator[str]:
     if formula is None:
         yield from _wrap("HOW", f"{row.estimator}, status {row.status}: no closed formula to show")
         return
+    title = "MOMENTS"
+    for column, by_arm in formula.moments.items():
+        for arm, of_arm in by_arm.items():
+            yield from _wrap(
+                title,
+                f"{column}, {arm}: n {of_arm.n_profiles:,}, Σ {of_arm.total:,.6g}, Σ² {of_arm.total_of_squares:,.6g} "
+                f"(mean {of_arm.mean:.6g}, sd {of_arm.sd:.6g})",
+            )
+            title = ""
     yield from _wrap("HOW", f"{row.estimator}: {formula.name}")
     for arm, (top, bottom) in formula.sums.items():
         yield from _wrap("", f"{arm}: {top:,.6g} / {bottom:,.6g} = {top / bottom:.6g}")
@@ -161,13 +169,18 @@ def _formula_lines(row: Estimate, formula: Formula | None) -> Iterator[str]:
         difference = f"({each.arm_mean:.6g} − {each.control_mean:.6g})"
         yield from _wrap("", f"{-each.theta:+.6g} × {difference} = {-each.amount:+.6g}  {each.covariate}")
     yield from _wrap("", f"effect {formula.effect:+.6g}; in estimates {row.effect:+.6g}")
+    yield from _wrap(
+        "",
+        f"std_error {_number(formula.std_error)}, from the households' scores in the moments; in estimates "
+        f"{_number(row.std_error)}",
+    )
 
 
 def _look_lines(row: Estimate, look: LookRow | None) -> Iterator[str]:
     yield from _wrap(
         "HOW SURE",
-        f"std_error {_number(row.std_error)} ({row.vcov}, df {_number(row.df)}), interval {_number(row.ci_low)} to "
-        f"{_number(row.ci_high)}, not adjusted for looks",
+        f"std_error {_number(row.std_error)} ({row.vcov or wording.MISSING}, df {_number(row.df)}), interval "
+        f"{_number(row.ci_low)} to {_number(row.ci_high)}, not adjusted for looks",
     )
     if look is None:
         return

@@ -1,7 +1,7 @@
 """`watchlift preregister`: what an experiment can find, frozen before it starts, as a table and a page."""
 
 import argparse
-import json
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -9,9 +9,11 @@ from typing import Any
 from jobs.commands.common import add_command, print_answer, shown, table
 from metrics import wording
 from metrics.configuration.experiment import Experiment
+from metrics.prospects import warning
 from metrics.rows import PowerRow
 from metrics.statistics.layout import ALL
 
+_WIDTH = 80
 _COLUMNS = ("mean", "sd", "ICC", "rho", "n control", "days", "finds")
 
 
@@ -28,7 +30,7 @@ def add_commands(commands: Any) -> None:
 def _preregister(arguments: argparse.Namespace) -> None:
     from jobs.embedded import embedded_spark
     from jobs.readout_files import registration_file, replace_file
-    from jobs.registration import register, registered
+    from jobs.registration import known_before, register, registered
     from jobs.tables import Tables
     from jobs.tracking import log_registration
     from metrics.configuration.project import load_project
@@ -38,6 +40,7 @@ def _preregister(arguments: argparse.Namespace) -> None:
     experiment = project.experiment(arguments.experiment)
     rows = registered(project, experiment)
     if not rows:
+        known_before(project, experiment)  # what it refuses needs no Spark to be said
         with embedded_spark("watchlift-preregister") as spark:
             tables = Tables(spark, project, reason="preregister")
             tables.create()
@@ -45,34 +48,9 @@ def _preregister(arguments: argparse.Namespace) -> None:
     page = registration_file(project.data_dir, experiment.id)
     replace_file(page, render_registration(experiment, project.catalogue, rows))
     log_registration(experiment.id, experiment.spec_hash, page, project.data_dir)
-    warnings = [warning for row in rows if (warning := _warning(experiment, row))]
+    warnings = [told for row in rows if (told := warning(experiment, row))]
     answer = {"power": [asdict(row) for row in rows], "warnings": warnings, "page": str(page)}
     print_answer(arguments, answer, _text(experiment, rows, warnings))
-
-
-def _warning(experiment: Experiment, row: PowerRow) -> str | None:
-    """Where the planned enrolment does not find what is sought among everybody."""
-    margin = experiment.guardrails.get(row.metric)
-    if row.stratum != ALL:
-        return None
-    if row.max_information is None:
-        why = json.loads(row.assumptions or "{}").get("status")
-        return (
-            f"{row.metric}: nothing can be said from the history ({why}), so that it is read once, at the end"
-        )
-    if row.mde_relative is None or not row.baseline_mean:
-        return None
-    sought = margin / abs(row.baseline_mean) if margin else experiment.mde_relative
-    if row.mde_relative <= sought:
-        return None
-    return (
-        f"{row.metric}: the planned enrolment finds {row.mde_relative:.2%}, the design seeks {sought:.2%}; "
-        + (
-            f"that takes {row.days_needed:.0f} days"
-            if row.days_needed
-            else "more than there are profiles for"
-        )
-    )
 
 
 def _text(experiment: Experiment, rows: Sequence[PowerRow], warnings: Sequence[str]) -> str:
@@ -86,7 +64,7 @@ def _text(experiment: Experiment, rows: Sequence[PowerRow], warnings: Sequence[s
         "n control: profiles of the control for the effect sought; days: until that many\n"
         "have matured; finds: the relative change that the planned enrolment detects\n",
         *_ramp(experiment, [row for row in rows if row.stratum == ALL]),
-        *(f"warning: {each.split(': ', 1)[0]}\n  {each.split(': ', 1)[1]}\n" for each in warnings),
+        *(f"{textwrap.fill(f'warning: {each}', _WIDTH, subsequent_indent='  ')}\n" for each in warnings),
     ]
     return "\n".join(parts)
 

@@ -12,9 +12,11 @@ from metrics.enrollment import BLOCKED, EnrollmentSlice, Known, Restarts, end_of
 from metrics.errors import InputError
 from metrics.evidence import ALL, Evidence, decision_estimator, exposed_by_arm, gather, matured_profiles
 from metrics.incident import Incident
+from metrics.looks import last_look, level_of
 from metrics.readout.business import business_terms
 from metrics.readout.model import (
     ArmCounts,
+    LookPlan,
     MetricReading,
     Provenance,
     QualitySummary,
@@ -136,6 +138,7 @@ def build_readout(
         is_trusted=evidence.is_trusted,
         decision=decision,
         looks=tuple(look for looks in evidence.ledger.values() for look in looks),
+        plans=_look_plans(evidence),
         n_matured=matured_profiles(primary),
         n_households=max((row.n_households or 0 for row in primary), default=0) or None,
         population=rows.population,
@@ -150,6 +153,19 @@ def build_readout(
         srm=_srm_summary(evidence, checks),
         quality=_quality_summary(rows.quality),
         provenance=_provenance(experiment, rows.estimates),
+    )
+
+
+def _look_plans(evidence: Evidence) -> tuple[LookPlan, ...]:
+    experiment, catalogue = evidence.experiment, evidence.catalogue
+    return tuple(
+        LookPlan(
+            metric=name,
+            alpha=level_of(experiment, name),
+            last_look=last_look(experiment, catalogue.metrics[name], catalogue),
+            is_registered=name in evidence.planned,
+        )
+        for name in (*experiment.primary, *experiment.guardrails)
     )
 
 

@@ -146,10 +146,23 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class LookPlan:
+    """How one metric is looked at: at a level over all looks of one arm, up to a last look.
+
+    `is_registered`: whether a maximum of information was; without, a primary is read once, on the day of the last look.
+    """
+
+    metric: str
+    alpha: float
+    last_look: date
+    is_registered: bool
+
+
+@dataclass(frozen=True)
 class Readout:
     """`start` and `last_enrollment_day` are those of the epoch, which `restart` began; None in the first.
 
-    `overrides`: the shares that people set, up to the day.
+    `overrides`: the shares that people set, up to the day. `plans`: of primaries and guardrails.
     """
 
     experiment_id: str
@@ -172,6 +185,7 @@ class Readout:
     is_trusted: bool
     decision: Decision
     looks: tuple[LookRow, ...]
+    plans: tuple[LookPlan, ...]
     n_matured: int | None
     n_households: int | None
     population: int | None
@@ -200,6 +214,20 @@ class Readout:
         """The primary metrics for profiles under 30 days' tenure: the standing segment."""
         estimates = ((reading, reading.estimate) for reading in self.segments)
         return tuple(r for r, row in estimates if (row.segment_value, row.role) == ("new", "primary"))
+
+    @property
+    def latest_looks(self) -> tuple[LookRow, ...]:
+        """The last look at each metric in each arm, primaries first."""
+        return tuple({(look.metric, look.arm): look for look in self.looks}.values())
+
+    def plan_of(self, metric: str) -> LookPlan:
+        return next(plan for plan in self.plans if plan.metric == metric)
+
+    @property
+    def read_once(self) -> tuple[str, ...]:
+        """Primaries that were not registered."""
+        primary = {reading.estimate.metric for reading in self.of_role("primary")}
+        return tuple(plan.metric for plan in self.plans if plan.metric in primary and not plan.is_registered)
 
     def of_role(self, role: str) -> tuple[MetricReading, ...]:
         return tuple(reading for reading in self.metrics if reading.estimate.role == role)

@@ -102,6 +102,7 @@ def environment() -> Environment:
         "detectable": phrases.detectable,
         "differences": phrases.differences,
         "some": phrases.some,
+        "remainder": phrases.remainder,
         "moment": wording.moment,
         "interval": _interval,
         "repeated": _repeated,

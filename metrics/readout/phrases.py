@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from metrics import wording
 from metrics.readout.model import Readout
 from metrics.reasons import slice_name
-from metrics.rows import Estimate, RolloutDecision, SrmCheck
+from metrics.rows import Estimate, LookRow, RolloutDecision, SrmCheck
 from metrics.statistics.results import OK
 
+# A share of alpha below which a rounding error is all that is left.
+_NOTHING_LEFT = 1e-9
 _ACTIONS = {
     "ship": "Ship",
     "hold": "Hold",
@@ -131,6 +133,23 @@ def household_sentences(readout: Readout) -> list[str]:
             f"({wording.share(readout.level)} interval {low} to {high}, p {p}): {meaning}."
         )
     return told
+
+
+def remainder(look: LookRow, readout: Readout) -> str:
+    """What is left of one comparison after a look: of its alpha, of the information planned, of the looks to come."""
+    plan = readout.plan_of(look.metric)
+    alpha = plan.alpha - look.alpha_spent
+    days = (plan.last_look - look.analysis_day).days
+    if days <= 0:
+        return "this was the last look"
+    if alpha < plan.alpha * _NOTHING_LEFT:
+        return "nothing is left to spend"
+    information = wording.percent(max(1 - look.information_fraction, 0.0), 0, signed=False)
+    looks = "the last look" if days == 1 else f"{days} looks"
+    return (
+        f"{wording.number(alpha, 4)} of alpha, {information} of the planned information and {looks}, to "
+        f"{plan.last_look}, remain"
+    )
 
 
 def quality_sentence(readout: Readout) -> str:

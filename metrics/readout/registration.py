@@ -2,37 +2,50 @@
 
 import json
 from collections.abc import Sequence
-
-from scipy.special import ndtr, ndtri
+from dataclasses import dataclass
 
 from metrics import wording
 from metrics.configuration.catalogue import Catalogue
 from metrics.configuration.experiment import Experiment
 from metrics.gate import FUTILITY
-from metrics.looks import level_of, looks_planned
+from metrics.looks import looks_planned
+from metrics.prospects import planned_power, sought, warning
 from metrics.readout.page import environment
 from metrics.readout.plots import Course, curves
 from metrics.rows import PowerRow
-from metrics.sequential.designs import fixed_drift
 from metrics.statistics.layout import ALL
 
 # The curve runs from no effect to so many times the one that is found with the power of the design.
 _REACH, _POINTS = 2.0, 60
 
 
+@dataclass(frozen=True)
+class MetricPower:
+    """What can be found of one metric: among everybody, with its power curve, and by stratum and tenure."""
+
+    metric: str
+    curve: Course | None
+    strata: tuple[PowerRow, ...]
+
+    @property
+    def ramps(self) -> tuple[PowerRow, ...]:
+        return tuple(row for row in self.strata if row.ramp)
+
+
 def render_registration(experiment: Experiment, catalogue: Catalogue, rows: Sequence[PowerRow]) -> str:
     """The page; every value is escaped. rows: of `power`, all of the experiment's."""
-    primary = experiment.primary[0]
+    everybody = [row for row in rows if row.stratum == ALL]
     return (
         environment()
         .get_template("registration.html.j2")
         .render(
             experiment=experiment,
             metrics=[(metric, experiment.role(metric.name)) for metric in experiment.metrics(catalogue)],
-            everybody=[row for row in rows if row.stratum == ALL],
-            strata=[row for row in rows if row.stratum != ALL and row.metric == primary],
-            curve=_power_curve(experiment, next(row for row in rows if row.stratum == ALL)),
-            ramps=[row for row in rows if row.stratum == ALL and row.ramp],
+            everybody=everybody,
+            warnings=[told for row in everybody if (told := warning(experiment, row))],
+            by_metric=[_of_metric(experiment, row, rows) for row in everybody],
+            ramps=[row for row in everybody if row.ramp],
+            power_of=lambda row: planned_power(experiment, row),
             history=json.loads(rows[0].assumptions or "{}"),
             looks={
                 metric.name: looks_planned(experiment, metric, catalogue)
@@ -46,20 +59,20 @@ def render_registration(experiment: Experiment, catalogue: Catalogue, rows: Sequ
     )
 
 
-def _power_curve(experiment: Experiment, row: PowerRow) -> Course | None:
-    """Chance to cross in the end against the relative effect, by the planned enrolment; marked: the effect sought.
+def _of_metric(experiment: Experiment, everybody: PowerRow, rows: Sequence[PowerRow]) -> MetricPower:
+    strata = tuple(row for row in rows if row.metric == everybody.metric and row.stratum != ALL)
+    return MetricPower(everybody.metric, _power_curve(experiment, everybody), strata)
 
-    As if looked at once at the level that has the design's power at what the row says is found: looks cost information,
-    which that has in it.
-    """
+
+def _power_curve(experiment: Experiment, row: PowerRow) -> Course | None:
+    """Chance to cross in the end against the relative effect, by the planned enrolment; marked: the effect sought."""
     if row.mde_relative is None:
         return None
-    needed = fixed_drift(level_of(experiment, row.metric), experiment.power)
     effects = [row.mde_relative * _REACH * k / _POINTS for k in range(_POINTS + 1)]
-    z = needed - float(ndtri(experiment.power))
-    chances = [float(ndtr(needed * effect / row.mde_relative - z)) for effect in effects]
+    chances = [planned_power(experiment, row, effect) or 0.0 for effect in effects]
     ticks = {
         wording.percent(effects[k], signed=False): effects[k] for k in range(0, _POINTS + 1, _POINTS // 4)
     }
-    marks = [experiment.mde_relative] if experiment.mde_relative <= effects[-1] else []
+    wanted = sought(experiment, row)
+    marks = [wanted] if wanted is not None and wanted <= effects[-1] else []
     return curves(effects, [chances, [experiment.power] * len(effects)], ticks, marks)

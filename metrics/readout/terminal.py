@@ -17,11 +17,12 @@ from metrics.readout.phrases import (
     observed,
     people_sentences,
     quality_sentence,
+    remainder,
     some,
     srm_sentence,
 )
 from metrics.reasons import slice_name
-from metrics.rows import Estimate
+from metrics.rows import Estimate, LookRow
 
 WIDTH = 80
 
@@ -33,7 +34,8 @@ class Column(NamedTuple):
 
 def render_text(readout: Readout) -> str:
     """The whole readout, lines of at most 80 columns, no control codes."""
-    parts = (_head, _decision, _business, _metrics, _guardrails, _truth, _segments, _srm, _quality, _basis)
+    tables = (_metrics, _guardrails, _looks, _truth, _segments)
+    parts = (_head, _decision, _business, *tables, _srm, _quality, _basis)
     sections = ("\n".join(lines) for part in parts if (lines := list(part(readout))))
     return "\n\n".join(sections) + "\n"
 
@@ -104,7 +106,7 @@ def _guardrails(readout: Readout) -> Iterator[str]:
     columns = (
         Column("GUARDRAIL", True),
         Column("WORSE BY"),
-        Column(f"{wording.share(readout.level)} INTERVAL"),
+        Column(f"{wording.share(readout.level)} REPEATED INTERVAL"),
         Column("MARGIN"),
         Column("VERDICT", True),
     )
@@ -117,6 +119,41 @@ def _guardrails(readout: Readout) -> Iterator[str]:
         harm, margin = wording.number(v.harm, decimals, signed=True), wording.number(v.margin, decimals)
         rows.append([name, harm, interval, margin, v.verdict.upper()])
     yield from _table(columns, rows)
+
+
+def _looks(readout: Readout) -> Iterator[str]:
+    """The latest at each primary and guardrail, and what is left; the page has all of them."""
+    if not readout.looks:
+        return
+    columns = (
+        Column("LATEST LOOK AT", True),
+        Column("LOOK"),
+        Column("INFORMATION"),
+        Column("ALPHA SPENT"),
+        Column("Z"),
+        Column("BOUNDARY"),
+        Column("CROSSED", True),
+    )
+    yield from _table(columns, [_look_cells(look, readout) for look in readout.latest_looks])
+    for look in readout.latest_looks:
+        yield from _bullet(f"{_looked_at(look, readout)}: {remainder(look, readout)}")
+
+
+def _look_cells(look: LookRow, readout: Readout) -> list[str]:
+    boundary = wording.MISSING if look.z_boundary is None else f"±{look.z_boundary:.2f}"
+    return [
+        _looked_at(look, readout),
+        str(look.look),
+        wording.percent(look.information_fraction, 0, signed=False),
+        f"{look.alpha_spent:.4f}",
+        wording.number(look.statistic, 2, signed=True),
+        boundary,
+        "yes" if look.crossed else "",
+    ]
+
+
+def _looked_at(look: LookRow, readout: Readout) -> str:
+    return f"{look.metric} {look.arm}" if readout.has_several_treatments else look.metric
 
 
 def _truth(readout: Readout) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Which columns a cell's moments hold, and how each is made from the raw columns of profile_windows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,6 +47,13 @@ def capped_name(source: str, metric: str) -> str:
 
 def outcome_names(metric: Metric) -> tuple[str, ...]:
     return metric.outcome_columns
+
+
+def has_outcome(columns: Collection[str], metric: Metric) -> bool:
+    """Whether moments of these columns are of the metric: one whose outcome is null on other rows than those of its
+    maturity group has moments of its own.
+    """
+    return all(name in columns for name in outcome_names(metric))
 
 
 def covariate_sources(design: Design, metrics: Iterable[Metric]) -> tuple[str, ...]:

@@ -21,5 +21,6 @@ def test_every_metric_is_explained_to_the_last_digits(
         assert main(["explain", experiment.id, metric, "--format", "json", *folders]) == 0
         told = json.loads(capsys.readouterr().out)["explanation"]
         assert told["formula"]["effect"] == pytest.approx(told["estimate"]["effect"], rel=1e-9)
+        assert told["formula"]["std_error"] == pytest.approx(told["estimate"]["std_error"], rel=1e-9)
         arms = told["population"]["arms"].values()
         assert all(0 < arm["matured"] <= arm["exposed"] for arm in arms)

@@ -12,12 +12,14 @@ from pyspark.sql import SparkSession
 
 from jobs.allocations import keep_allocation, keep_override
 from jobs.arguments import Days
+from jobs.commands.decisions import replay
 from jobs.decide_rollout import decide_rollout
 from jobs.delta_reader import allocations_of
 from jobs.list_alerts import alerts_of
 from jobs.tables import Tables
 from metrics.configuration.project import load_project
 from metrics.enrollment import start_of as at
+from metrics.rows import RolloutDecision, row_of
 from tests.jobs.conftest import CONF
 from tests.jobs.result_tables import write_estimates, write_rows, write_srm
 from tests.result_rows import crash_rate, srm_check, usual_estimates
@@ -29,7 +31,10 @@ BREACH = crash_rate(effect=0.01, half_width=0.001)
 
 
 def decide(tables: Tables, day: date, *changed: dict[str, Any], input_version: str = "v1") -> str:
-    """The action for a day on which guardrails are as `changed` says, else well."""
+    """The action for a day on which guardrails are as `changed` says, else well.
+
+    Every decision that the table holds is found again from its row alone.
+    """
     names = {row["metric"] for row in changed}
     rows = [*(row for row in usual_estimates() if row["metric"] not in names), *changed]
     identity = {"experiment_id": ID, "analysis_day": day, "input_version": input_version, "spec_hash": None}
@@ -37,6 +42,7 @@ def decide(tables: Tables, day: date, *changed: dict[str, Any], input_version: s
     write_srm(tables.project.data_dir, [srm_check(window_end=at(day + timedelta(1)), experiment_id=ID)])
     decide_rollout(tables, Days(day, day))
     made = tables.read("rollout_decisions").where("action != 'override'").collect()
+    assert all(replay(row_of(RolloutDecision, row.asDict())).is_same for row in made)
     return "/".join(
         sorted({row["action"] for row in made if row["decided_for"].date() == day + timedelta(1)})
     )

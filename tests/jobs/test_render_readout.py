@@ -57,6 +57,29 @@ def test_writes_page_text_and_json_and_logs_one_run_however_often(
     assert len(runs(data_dir)) == 2
 
 
+def test_a_run_killed_on_the_way_is_taken_up_again_and_nothing_is_doubled(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    data_dir = write_results(tmp_path / "data")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+        dying.setattr(MlflowClient, "log_artifact", killed)
+        main([*arguments, "--day", str(DAY)])
+    (begun,) = runs(data_dir)
+    assert begun.info.status == "RUNNING"
+    for _ in range(2):
+        assert main([*arguments, "--day", str(DAY)]) == 0
+    (run,) = runs(data_dir)
+    assert (run.info.run_id, run.info.status) == (begun.info.run_id, "FINISHED")
+    client = MlflowClient(f"sqlite:///{data_dir}/mlflow/mlflow.db")
+    assert all(len(client.get_metric_history(run.info.run_id, name)) == 1 for name in run.data.metrics)
+    assert [artifact.path for artifact in client.list_artifacts(run.info.run_id)] == [f"{DAY}.html"]
+
+
 def test_a_blocked_slice_opens_the_page(arguments: list[str], tmp_path: Path) -> None:
     data_dir = write_results(tmp_path / "data")
     tv = EnrollmentSlice("homepage", 0, "device", "tv", "blocked", "3 to 2", srm_check()["window_end"])

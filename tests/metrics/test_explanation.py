@@ -26,7 +26,7 @@ def project(tmp_path: Path) -> tuple[Experiment, Catalogue]:
 
 
 @pytest.fixture
-def cell() -> Moments:
+def frame() -> pd.DataFrame:
     random = np.random.default_rng(5)
     n = 400
     before = random.gamma(2, 3, n)
@@ -40,7 +40,12 @@ def cell() -> Moments:
         CRASHES[0]: random.poisson(0.3, n).astype(float),
         CRASHES[1]: random.poisson(9, n) + 1.0,
     }
-    return moments(pd.DataFrame(columns), [PLAYS, BEFORE, WEB, *CRASHES])
+    return pd.DataFrame(columns)
+
+
+@pytest.fixture
+def cell(frame: pd.DataFrame) -> Moments:
+    return moments(frame, [PLAYS, BEFORE, WEB, *CRASHES])
 
 
 def test_cuped_takes_off_theta_times_what_the_arms_differed_by_before(
@@ -63,6 +68,25 @@ def test_cuped_takes_off_theta_times_what_the_arms_differed_by_before(
     assert plain.effect - taken_off == pytest.approx(formula.effect)
 
 
+def test_the_moments_and_the_error_are_those_of_the_profiles(
+    project: tuple[Experiment, Catalogue], frame: pd.DataFrame
+) -> None:
+    """Without covariates and with a household to each profile, the error is that of two means."""
+    experiment, catalogue = project
+    alone = moments(frame.assign(household_id=np.arange(len(frame))), [PLAYS])
+    row = row_of(Estimate, estimate(estimator="difference_in_means"))
+    formula = formula_of(row, alone, catalogue.metrics[PLAYS], experiment)
+    assert formula is not None
+    for arm, rows in frame.groupby("arm")[PLAYS]:
+        found = formula.moments[PLAYS][str(arm)]
+        assert found.n_profiles == len(rows)
+        assert found.total == pytest.approx(rows.sum())
+        assert found.total_of_squares == pytest.approx((rows**2).sum())
+        assert (found.mean, found.sd) == pytest.approx((rows.mean(), rows.std()))
+    variances = [each.sd**2 / each.n_profiles for each in formula.moments[PLAYS].values()]
+    assert formula.std_error == pytest.approx(sum(variances) ** 0.5, rel=1e-2)
+
+
 def test_a_ratio_is_of_sums(project: tuple[Experiment, Catalogue], cell: Moments) -> None:
     experiment, catalogue = project
     metric = catalogue.metrics["crash_rate"]
@@ -70,6 +94,7 @@ def test_a_ratio_is_of_sums(project: tuple[Experiment, Catalogue], cell: Moments
     expected = ratio(cell, *CRASHES, Comparison(1))
     assert formula is not None and expected.effect is not None
     assert formula.effect == pytest.approx(expected.effect, rel=1e-12)
+    assert formula.std_error == expected.std_error
     top, bottom = formula.sums["treatment"]
     assert (top, bottom) == pytest.approx((round(top), round(bottom)))
     assert formula.arm_value == pytest.approx(top / bottom)

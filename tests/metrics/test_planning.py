@@ -162,6 +162,16 @@ def test_the_worked_example_from_a_history_with_its_moments(project: tuple[Exper
     assert row.ramp == (RampStage(0.05, 2, None), RampStage(0.2, 4, None))
 
 
+def test_the_worked_example_looked_at_once_is_exactly_that_of_the_command(tmp_path: Path) -> None:
+    """One day of enrolment is one look: nothing is inflated. 190,919 with z rounded to 1.96 and 0.84."""
+    once = configuration(tmp_path, EXPERIMENT.replace("enrollment_days: 14", "enrollment_days: 1"))
+    row = rows_of(once, 20_000)["play_starts_7d"]
+    exact = units_for_mean(Design(), 2.9, 3.2, 0.01).n_per_arm[0]
+    assert row.n_per_arm == pytest.approx(exact, rel=1e-9)
+    assert exact == pytest.approx(191_135.62064146175)
+    assert round(2 * (1.96 + 0.84) ** 2 * (3.2 / 0.029) ** 2) == 190_919
+
+
 def test_what_the_ramp_finds_is_at_the_boundary_of_its_day(tmp_path: Path) -> None:
     slow = configuration(tmp_path, EXPERIMENT.replace("min_days: 2", "min_days: 8"))
     row = rows_of(slow, 20_000)["play_starts_7d"]

@@ -18,6 +18,7 @@ from metrics.power import (
     max_information,
     mde_of_mean,
     mde_of_proportion,
+    power_for,
     power_of_mean,
     ratio_sd,
     units_for_mean,
@@ -200,3 +201,14 @@ def test_impossible_numbers_are_refused() -> None:
         mde_of_proportion(DESIGN, 0.99, 5)
     with pytest.raises(InputError, match="denominator is 0"):
         ratio_sd(1.0, 0.0, 1.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("times", [0.0, 0.4, 1.0, 1.7])
+def test_power_for_another_effect_than_the_one_that_is_found(times: float) -> None:
+    """Of a single look, which counts rejections on the right side alone, it is that of the z test."""
+    n = 40_000.0
+    found = mde_of_mean(DESIGN, 2.9, 3.2, n).mde_absolute
+    wrong_side = power_of_mean(0.0, 3.2, n, n) / 2 if not times else 0.0
+    expected = power_of_mean(times * found, 3.2, n, n) - wrong_side
+    assert power_for(times * found, found, 0.05, 0.8) == pytest.approx(expected, abs=2e-3)
+    assert power_for(found, found, 0.02, 0.9) == pytest.approx(0.9)

@@ -63,8 +63,20 @@ def test_it_tells_what_can_be_found_and_warns(
         for line in lines
     )
     assert any(line.startswith("eu|web ") for line in lines)
-    assert "the planned enrolment finds 2.30%, the design seeks 1.00%; that takes 44 days" in text
-    assert lines[-6].split() == ["by", "the", "end", "of", "5%,", "day", "2", "20%,", "day", "4"], lines
+    told = "the planned enrolment finds 2.30%, the design seeks 1.00%; that takes 44 days"
+    assert f"warning: play_starts_7d: {told}" in " ".join(text.split())
+    assert next(line for line in lines if line.startswith("by the end of")).split() == [
+        "by",
+        "the",
+        "end",
+        "of",
+        "5%,",
+        "day",
+        "2",
+        "20%,",
+        "day",
+        "4",
+    ], lines
     assert "crash_rate" in text and "2.5 x margin" in text
     answer = ask(f"preregister homepage {folders}")
     assert [row["metric"] for row in answer["power"]] == ["play_starts_7d", "play_starts_7d", "crash_rate"]
@@ -73,6 +85,11 @@ def test_it_tells_what_can_be_found_and_warns(
     assert "A &lt;re-ranked&gt; homepage" in page
     assert "190,000" in page and "eu|web" in page and "Shipped: at the last stage" in page
     assert "None" not in page and "nan" not in page
+    # z 2.80 finds 2.3% with power 80%: of 1% it sees 2.80 / 2.3, which leaves the boundary of 1.96 far off.
+    assert "<td>2.30%</td><td>23%</td>" in page and "<td>3.00%</td><td>100%</td>" in page
+    assert page.count("the planned enrolment finds 2.30%, the design seeks 1.00%; that takes 44 days.") == 1
+    assert page.count('aria-label="Chance to find an effect of ') == 2
+    assert "What a stratum alone finds by the last day of a stage" in page
     # 0.00125 is 2.5 margins of 0.0005, and 12.5% of the rate of 0.01 if that were the primary.
     assert "<td>–</td><td>2.5 × margin</td>" in page and "20%<small>to day 4</small>" in page
     client = MlflowClient(f"sqlite:///{tmp_path}/data/mlflow/mlflow.db")
@@ -84,3 +101,18 @@ def test_it_tells_what_can_be_found_and_warns(
 
 def test_an_unknown_experiment_is_refused_in_a_line(folders: str, refusal: Callable[[str], str]) -> None:
     assert refusal(f"preregister nothing {folders}").startswith("error: experiment 'nothing' is not in ")
+
+
+def test_after_an_amendment_the_page_says_what_its_numbers_were_registered_for(
+    folders: str, ask: Callable[[str], Any], tmp_path: Path
+) -> None:
+    page = tmp_path / "data" / "readouts" / "homepage" / "preregistration.html"
+    ask(f"preregister homepage {folders}")
+    assert "as registered by file" not in page.read_text()
+    was = load_project(tmp_path / "conf", tmp_path / "data").experiments[0].spec_hash
+    file = tmp_path / "conf" / "experiments" / "homepage.yml"
+    record = f"amendments: [{{date: 2026-03-04, reason: A larger effect., was: {was}}}]\n"
+    file.write_text(f"{file.read_text()}design: {{mde_relative: 0.02}}\n{record}")
+    ask(f"preregister homepage {folders}")
+    assert f"as registered by file {was}" in page.read_text()
+    assert "Amended on 2026-03-04: A larger effect." in page.read_text()

@@ -1,12 +1,16 @@
+import math
 import re
+from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
 from metrics.readout.page import render_page
+from metrics.readout.terminal import render_text
 from tests.metrics.readout.readouts import readout_of
-from tests.result_rows import EXPERIMENT, crash_rate, empty, quality, srm_check, usual_estimates
+from tests.result_rows import DAY, EXPERIMENT, crash_rate, empty, quality, srm_check, usual_estimates
 
 EVIL = "<script>alert('x')</script>&\""
+DAYS = [DAY - timedelta(days=n) for n in (8, 7, 6, 5)]
 VOID = {"meta", "line", "circle", "path", "polyline"}
 
 
@@ -106,3 +110,41 @@ def test_many_slices_are_folded_away_but_the_alarming_stay(tmp_path: Path) -> No
     assert "stratum alarm" in shown
     assert "stratum s0<" in shown
     assert "stratum s39<" in folded
+
+
+def test_looks_are_drawn_against_their_boundaries_and_what_remains_is_told(tmp_path: Path) -> None:
+    """Four looks on the way to 400 of information: z below its boundary, and so much of alpha left for the rest."""
+    rows = [
+        {**usual_estimates()[0], "effect": 0.05, "std_error": information**-0.5, "analysis_day": day}
+        for day, information in zip(DAYS, (40.0, 100.0, 220.0, 300.0), strict=True)
+    ]
+    planned = {"play_starts_7d": 400.0}
+    readout = readout_of(tmp_path, day=DAYS[-1], estimates=rows[-1:], history=rows[:-1], planned=planned)
+    page, text = render_page(readout), render_text(readout)
+    spent = 0.05 * math.log(1 + (math.e - 1) * 0.75)
+    left = f"{0.05 - spent:.4f} of alpha, 25% of the planned information and 5 looks, to 2026-03-21, remain"
+    assert f"{spent:.4f} of alpha spent, 75% of the planned information is in; {left}" in page
+    assert left in " ".join(text.split())
+    drawn = page[page.index('id="looks"') : page.index('id="ratio"')]
+    lines = re.findall(r'<polyline class="(\w+)" points="([^"]*)"', drawn)
+    assert [kind for kind, _ in lines] == ["evidence", "limit", "limit"]
+    statistic, above, below = ([float(xy.split(",")[1]) for xy in points.split()] for _, points in lines)
+    assert len(statistic) == 4 and all(a < z < b for a, z, b in zip(above, statistic, below, strict=True))
+
+
+def test_a_spent_or_last_look_leaves_nothing(tmp_path: Path) -> None:
+    early = {**usual_estimates()[0], "std_error": 400.0**-0.5, "analysis_day": DAYS[0]}
+    planned = {"play_starts_7d": 400.0}
+    assert "; nothing is left to spend</caption>" in (
+        render_page(readout_of(tmp_path, day=DAYS[0], estimates=[early], planned=planned))
+    )
+    assert "; this was the last look</caption>" in render_page(readout_of(tmp_path))
+
+
+def test_the_method_is_that_of_the_gate(tmp_path: Path) -> None:
+    """It once said that a primary is read once and guardrails at fixed intervals, which was true before the ledger."""
+    once = "No maximum of information was registered for Play starts (7 days): read once"
+    page = render_page(readout_of(tmp_path))
+    assert "each look is held against its own boundary" in page and once in page
+    assert once not in render_page(readout_of(tmp_path, planned={"play_starts_7d": 400.0}))
+    assert "fixed 95% intervals" not in page
