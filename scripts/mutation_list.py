@@ -32,7 +32,7 @@ MUTATIONS = (
         ("no cross products between arms", "products[b, :, a, :] = block.T", "pass"),
         ("shift added with the wrong sign", "self.shift - shift\n", "shift - self.shift\n"),
         ("few households forgotten on merging", "needed |= present[:, 0] | present[:, arm]", "pass"),
-        ("households of an arm's rows only once", "rows, starts, axis=0", "rows[::-1], starts, axis=0"),
+        ("households of an arm's rows only once", "ones @ rows", "ones @ rows[::-1]"),
     ),
     *_of(
         "CR1, CR1S",

@@ -152,7 +152,7 @@ class Group:
         return all_known(raw, self.outcomes, n_rows)
 
     def rows(self, raw: Mapping[str, Floats], n_rows: int) -> Floats:
-        """x = (1, v) of every row, (n, 1+p), in column-major order, which sums over households faster."""
+        """x = (1, v) of every row, (n, 1+p), in column-major order."""
         x = np.empty((n_rows, 1 + len(self.columns)), order="F")
         x[:, 0] = 1
         for position, column in enumerate(self.columns, start=1):
