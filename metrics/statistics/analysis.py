@@ -1,11 +1,12 @@
 """From one experiment's rows of profile_windows to its rows of `moments`, `estimates` and `interactions`.
 
-Four passes over the rows at most: a survey, exact quantiles of winsorized metrics, moments of every cell, and the
-scores of the regressions and interaction tests. A fifth, on request, sums buckets of households for the bootstrap.
+Spark counts the rows, and brings those of a household together. Four passes over them at most follow: a survey, exact
+quantiles of winsorized metrics, moments of every cell, and the scores of the regressions and interaction tests.
+A fifth, on request, sums buckets of households for the bootstrap.
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any, TypeVar
@@ -20,12 +21,20 @@ from metrics.rows import Estimate, InteractionRow, SpilloverRow
 from metrics.statistics import estimators as e
 from metrics.statistics.basis import Basis, moments_with_status
 from metrics.statistics.cells import Cell, Plan, cell_moments
-from metrics.statistics.frame import analysis_frame, find_caps, groups_of, partitions_of, with_events_counted
+from metrics.statistics.frame import (
+    analysis_frame,
+    extent_of,
+    find_caps,
+    groups_of,
+    text_columns,
+    with_events_counted,
+)
 from metrics.statistics.interactions import Interaction, LevelFit, LevelSums, fit_levels, interaction
 from metrics.statistics.layout import (
     MISSING,
     STRATUM,
     Group,
+    code_of,
     exposed_group,
     metrics_by_population,
     outcome_names,
@@ -50,7 +59,7 @@ from metrics.statistics.regression import Fit, ScoreSums, result_of
 from metrics.statistics.replication import bootstrap_results, seed_of
 from metrics.statistics.results import OK, Result, counts_of
 from metrics.statistics.second_pass import AnyFit, AnySums, sum_scores
-from metrics.statistics.survey import take_survey
+from metrics.statistics.survey import Survey, take_survey
 
 Row = TypeVar("Row", Estimate, InteractionRow, SpilloverRow)
 
@@ -103,15 +112,15 @@ def estimate(
     windows: this experiment's, epoch's and day's rows of profile_windows. Bootstrap rows only with `replicates`;
     `only`: the estimators to take, all that apply by default.
     """
-    analysed = with_events_counted(windows.where(F.col("arm").isin(*design.arms)), design.metrics(catalogue))
-    survey = take_survey(analysed, design, metrics_by_population(design, catalogue))
-    groups = groups_of(design, survey, find_caps(analysed, survey))
-    sliced = (*segmentations(design, windows.columns), *strata_column(design, windows.columns))
-    levels = {name: survey.levels[name] for name in dict.fromkeys(sliced)}
-    # CR2 by choice needs every household; by default only comparisons of few clusters use it.
-    limit = UNLIMITED if design.vcov == "cr2" else FEW_HOUSEHOLDS
-    plan = Plan(tuple(design.arms), (exposed_group(), *groups), levels, limit)
-    with household_rows(analysis_frame(analysed, design, survey), partitions_of(survey)) as rows:
+    metrics = tuple(design.metrics(catalogue))
+    analysed = with_events_counted(windows.where(F.col("arm").isin(*design.arms)), metrics)
+    extent, texts = extent_of(analysed, metrics), text_columns(analysed, design, metrics)
+    frame = analysis_frame(analysed, design, metrics, texts, extent.partitions)
+    with household_rows(frame, extent.partitions) as found:
+        survey = take_survey(found, texts, design, metrics_by_population(design, catalogue))
+        rows = found.coded({code_of(name): values for name, values in survey.levels.items()})
+        groups = groups_of(design, survey, find_caps(rows, survey))
+        plan = _plan(design, survey, groups, windows.columns)
         cells = cell_moments(rows, plan)
         basis = Basis(design, catalogue, plan, groups, cells, has_windows=analysis_day is not None)
         applicable = questions(design, catalogue, groups, basis.slices, bootstrap=replicates > 0)
@@ -128,7 +137,7 @@ def estimate(
         for question in asked
     ]
     return Analysis(
-        input_version=survey.input_version,
+        input_version=extent.input_version,
         moments=tuple(_moments_row(design, cell, m, analysis_day, epoch) for cell, m in cells.items()),
         estimates=with_adjusted_p_values(answers, design, catalogue),
         interactions=tuple(
@@ -141,6 +150,14 @@ def estimate(
 def marked_blocked(rows: Iterable[Row]) -> tuple[Row, ...]:
     """Rows of an epoch whose sample ratio is broken: they keep their numbers."""
     return tuple(replace(row, status="srm_blocked") if row.status == OK else row for row in rows)
+
+
+def _plan(design: Design, survey: Survey, groups: tuple[Group, ...], columns: Sequence[str]) -> Plan:
+    sliced = dict.fromkeys((*segmentations(design, columns), *strata_column(design, columns)))
+    levels = {name: survey.levels[name] for name in sliced}
+    # CR2 by choice needs every household; by default only comparisons of few clusters use it.
+    limit = UNLIMITED if design.vcov == "cr2" else FEW_HOUSEHOLDS
+    return Plan(tuple(design.arms), (exposed_group(), *groups), levels, limit)
 
 
 def _open_fits(

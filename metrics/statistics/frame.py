@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StringType
 
+from metrics.checksum import checksum
 from metrics.configuration.catalogue import Metric
 from metrics.configuration.design import Design
 from metrics.histogram import n_events
@@ -23,15 +26,11 @@ from metrics.statistics.layout import (
     column,
     covariate_sources,
     outcome_names,
+    segmentations,
+    strata_column,
 )
-from metrics.statistics.survey import (
-    Cut,
-    Population,
-    Survey,
-    has_outcomes,
-    known,
-    numeric_covariates,
-)
+from metrics.statistics.passes import HouseholdRows
+from metrics.statistics.survey import Cut, Population, Survey
 from metrics.statistics.winsorize import Cap, Request, exact_caps
 
 # What is turned into moments at once: some 50 MB of doubles, and 100 MB of histograms' bins.
@@ -39,14 +38,38 @@ ROWS_PER_PARTITION = 200_000
 EVENTS_PER_PARTITION = 4_000_000
 
 
-def find_caps(windows: DataFrame, survey: Survey) -> dict[Cut, Cap]:
+@dataclass(frozen=True)
+class Extent:
+    """How much there is to analyse: rows, and events that their histograms hold; `input_version` names the rows."""
+
+    n_rows: int
+    n_events: float
+    input_version: str
+
+    @property
+    def partitions(self) -> int:
+        """As many as rows ask for, or the events of histograms, which have at most a bin each."""
+        return max(
+            1, math.ceil(self.n_rows / ROWS_PER_PARTITION), math.ceil(self.n_events / EVENTS_PER_PARTITION)
+        )
+
+
+def extent_of(windows: DataFrame, metrics: Sequence[Metric]) -> Extent:
+    """One aggregation over the rows of `with_events_counted`; collects one row."""
+    by_bins = {bins_of(metric): known(metric.name) for metric in metrics if metric.of_events}
+    events = [F.coalesce(F.sum(value), F.lit(0.0)) for value in by_bins.values()]
+    (found,) = windows.agg(F.count(F.lit(1)), checksum(windows.columns), *events).collect()
+    return Extent(found[0], sum(found[2:]), found[1])
+
+
+def find_caps(rows: HouseholdRows, survey: Survey) -> dict[Cut, Cap]:
     """The exact thresholds of every winsorized metric, in one pass over the rows (none without such a metric)."""
     requests = {
-        cut: Request(F.when(has_outcomes(population.metrics), known(cut.source)), cut.quantile, bracket)
+        cut: Request(cut.source, _outcomes(population.metrics), cut.quantile, bracket)
         for population in survey.populations
         for cut, bracket in population.brackets.items()
     }
-    caps = exact_caps(windows, list(requests.values()))
+    caps = exact_caps(rows, list(requests.values()))
     return dict(zip(requests, caps, strict=True))
 
 
@@ -60,54 +83,46 @@ def with_events_counted(windows: DataFrame, metrics: Iterable[Metric]) -> DataFr
     return windows.withColumns({**bins, **{m.name: n_events(F.col(m.name)) for m in of_events}})
 
 
-def analysis_frame(windows: DataFrame, design: Design, survey: Survey) -> DataFrame:
-    """household, its bucket, profile, arm (position), a code per text column, outcomes and covariates as doubles, bins.
+def text_columns(windows: DataFrame, design: Design, metrics: Iterable[Metric]) -> tuple[str, ...]:
+    """Text columns that become segments, strata or dummies."""
+    slices = (*segmentations(design, windows.columns), *strata_column(design, windows.columns))
+    names = dict.fromkeys((*slices, *covariate_sources(design, metrics)))
+    return tuple(name for name in names if isinstance(windows.schema[name].dataType, StringType))
 
-    Rows of one household lie together, sorted by household, arm and profile: sums repeat to the last digit whatever
-    the cluster's size, because the number of partitions follows from the rows and their events.
+
+def analysis_frame(
+    windows: DataFrame, design: Design, metrics: Sequence[Metric], texts: Sequence[str], partitions: int
+) -> DataFrame:
+    """household, its bucket, profile, arm (position), texts, outcomes and covariates as doubles, bins.
+
+    Rows of one household are in one partition. Their number follows from the rows and their events, and rows are sorted
+    before they are summed: sums repeat to the last digit whatever the cluster's size.
     """
-    metrics = [metric for population in survey.populations for metric in population.metrics]
-    outcomes = chain.from_iterable(outcome_names(metric) for metric in metrics)
-    numeric = numeric_covariates(windows, design, metrics)
-    doubles = [known(name).alias(name) for name in dict.fromkeys((*outcomes, *numeric))]
-    codes = [_position(name, levels).alias(code_of(name)) for name, levels in survey.levels.items()]
-    return (
-        windows.select(
-            F.col("household_id").alias("household"),
-            F.pmod(F.xxhash64("household_id"), F.lit(BUCKETS)).cast("int").alias("bucket"),
-            F.col("profile_id").alias("profile"),
-            _position("arm", tuple(design.arms)).alias("arm"),
-            *codes,
-            *doubles,
-            *dict.fromkeys(bins_of(metric) for metric in metrics if metric.of_events),
-        )
-        .repartition(partitions_of(survey), "household")
-        .sortWithinPartitions("household", "arm", "profile")
-    )
+    numeric = [name for name in covariate_sources(design, metrics) if name not in texts]
+    arms = F.array(*(F.lit(arm) for arm in design.arms))
+    return windows.select(
+        F.col("household_id").alias("household"),
+        F.pmod(F.xxhash64("household_id"), F.lit(BUCKETS)).cast("int").alias("bucket"),
+        F.col("profile_id").alias("profile"),
+        (F.array_position(arms, F.col("arm")) - 1).cast("int").alias("arm"),
+        *(F.coalesce(column(name), F.lit(UNKNOWN)).alias(code_of(name)) for name in texts),
+        *(known(name).alias(name) for name in dict.fromkeys((*_outcomes(metrics), *numeric))),
+        *dict.fromkeys(bins_of(metric) for metric in metrics if metric.of_events),
+    ).repartition(partitions, "household")
 
 
-def partitions_of(survey: Survey) -> int:
-    """As many as rows ask for, or the events of histograms, which have at most a bin each."""
-    events = {
-        bins_of(metric): population.n_rows * (population.means[metric.name] or 0.0)
-        for population in survey.populations
-        for metric in population.metrics
-        if metric.of_events
-    }
-    rows = survey.n_rows / ROWS_PER_PARTITION
-    return max(1, math.ceil(rows), math.ceil(sum(events.values()) / EVENTS_PER_PARTITION))
+def known(name: str) -> Column:
+    """A numeric column as double with NaN as null."""
+    value = column(name).cast("double")
+    return F.when(~F.isnan(value), value)
+
+
+def _outcomes(metrics: Iterable[Metric]) -> tuple[str, ...]:
+    return tuple(chain.from_iterable(outcome_names(metric) for metric in metrics))
 
 
 def groups_of(design: Design, survey: Survey, caps: Mapping[Cut, Cap]) -> tuple[Group, ...]:
     return tuple(_group(design, survey, population, caps) for population in survey.populations)
-
-
-def _position(name: str, levels: Sequence[str]) -> Column:
-    """Position of a text value among the levels, from 0."""
-    if not levels:
-        return F.lit(0)
-    among = F.array(*(F.lit(level) for level in levels))
-    return (F.array_position(among, F.coalesce(column(name), F.lit(UNKNOWN))) - 1).cast("int")
 
 
 def _group(design: Design, survey: Survey, population: Population, caps: Mapping[Cut, Cap]) -> Group:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 from scipy.special import fdtrc
 
 from metrics.statistics import vcov as v
@@ -90,18 +89,26 @@ def fit_levels(
 def level_sums(fit: LevelFit, rows: Rows) -> LevelSums:
     """Sums over the households of these rows."""
     pair = rows.of_arms(fit.arm)
-    place = fit.levels[pair.level]
-    inside = place >= 0
-    if not inside.any():
-        return LevelSums(0, np.zeros((len(fit.effects), len(fit.effects))))
-    read = np.flatnonzero(fit.weights.any(axis=(0, 1)))
-    by_kind = pair.x[:, read] @ fit.weights[:, :, read].reshape(-1, len(read)).T
-    scores = np.take_along_axis(by_kind, (2 * pair.level + pair.arm)[:, None], axis=1)[inside, 0]
-    household, place = pair.household[inside], place[inside]
-    number = np.cumsum(begins(household)) - 1
-    shape = (int(number[-1]) + 1, len(fit.effects))
-    by_household = sparse.csr_matrix((scores, (number, place)), shape=shape)
-    return LevelSums(shape[0], (by_household.T @ by_household).toarray())
+    found = pair.household_levels
+    # Levels that are left out get a place of their own, after the others.
+    n = len(fit.effects)
+    place = np.where(fit.levels < 0, n, fit.levels)[found.level]
+    scores = found.rows_of @ _row_scores(fit, pair)
+    products = np.zeros((n + 1, n + 1))
+    np.fill_diagonal(products, np.bincount(place, scores**2, n + 1))
+    for first, second in found.twos():
+        kinds, values = place[first] * (n + 1) + place[second], scores[first] * scores[second]
+        between = np.bincount(kinds, values, (n + 1) ** 2).reshape(n + 1, n + 1)
+        products += between + between.T
+    return LevelSums(int(begins(found.household[place < n]).sum()), products[:n, :n])
+
+
+def _row_scores(fit: LevelFit, pair: Rows) -> Floats:
+    """Each row's score on the effect in its level, (n,)."""
+    scores = np.zeros(len(pair.x))
+    for column in np.flatnonzero(fit.weights.any(axis=(0, 1))):
+        scores += pair.x[:, column] * fit.weights[:, :, column].ravel()[pair.kind]
+    return scores
 
 
 def interaction(fit: LevelFit, sums: LevelSums) -> Interaction:

@@ -31,7 +31,7 @@ def stratum_of(values: Sequence[Column]) -> Column:
 
 
 def code_of(name: str) -> str:
-    """Frame column that holds the position of a text column's value among its levels."""
+    """Frame column that holds a text column's value, as its position among the column's levels once it is an array."""
     return f"{name}__code"
 
 
@@ -75,6 +75,14 @@ def segmentations(design: Design, columns: Sequence[str]) -> tuple[str, ...]:
 def strata_column(design: Design, columns: Sequence[str]) -> tuple[str, ...]:
     """The column that holds the declared strata, if there are any."""
     return (STRATUM,) if design.strata and STRATUM in columns else ()
+
+
+def all_known(raw: Mapping[str, Floats], names: Iterable[str], n_rows: int) -> np.ndarray:
+    """Which rows know the values of all these columns, (n,) of bool."""
+    known = np.ones(n_rows, dtype=bool)
+    for name in names:
+        known &= ~np.isnan(raw[name])
+    return known
 
 
 @dataclass(frozen=True)
@@ -148,13 +156,10 @@ class Group:
 
     def matured(self, raw: Mapping[str, Floats], n_rows: int) -> np.ndarray:
         """Which rows belong to the population: those where every outcome is known, (n,) of bool."""
-        known = np.ones(n_rows, dtype=bool)
-        for name in self.outcomes:
-            known &= ~np.isnan(raw[name])
-        return known
+        return all_known(raw, self.outcomes, n_rows)
 
     def rows(self, raw: Mapping[str, Floats], n_rows: int) -> Floats:
-        """x = (1, v) of every row, (n, 1+p), in column-major order, which sums over households faster."""
+        """x = (1, v) of every row, (n, 1+p), in column-major order."""
         x = np.empty((n_rows, 1 + len(self.columns)), order="F")
         x[:, 0] = 1
         for position, column in enumerate(self.columns, start=1):

@@ -4,13 +4,19 @@ Coefficients follow from moments (ols.py, lin.py, post_stratified.py). Their cov
 household at those coefficients, hence a second pass over the rows, which sums scores of the one estimate only.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
 from metrics.statistics import vcov as v
-from metrics.statistics.moments import Floats, Integers, begins
+from metrics.statistics.moments import Floats, Integers, begins, run_sums
 from metrics.statistics.results import LEVERAGE_ONE, Counts, Numbers, Result, finished
+
+# Three numbers of a partition's rows for each fit, made twice: 80 MB.
+_FITS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,37 +89,93 @@ class ScoreSums:
 
 
 @dataclass(frozen=True, eq=False)
+class HouseholdLevels:
+    """The K distinct pairs of a household and a level that some rows have, in order.
+
+    rows_of: (K, n) of ones where a row belongs to a pair. household, level: (K,).
+    """
+
+    rows_of: sparse.csr_matrix
+    household: Integers
+    level: Integers
+
+    def twos(self) -> Iterator[tuple[Integers, Integers]]:
+        """Every two pairs of one household, as positions of the earlier ones and of the later ones."""
+        for distance in range(1, len(self.household)):
+            earlier = np.flatnonzero(self.household[distance:] == self.household[:-distance])
+            if not len(earlier):
+                return
+            yield earlier, earlier + distance
+
+
+def _household_levels(household: Integers, level: Integers) -> HouseholdLevels:
+    order = np.lexsort((level, household))
+    household, level = household[order], level[order]
+    starts = np.flatnonzero(begins(household) | begins(level))
+    n = len(order)
+    rows_of = sparse.csr_matrix((np.ones(n), order, np.append(starts, n)), shape=(len(starts), n))
+    return HouseholdLevels(rows_of, household[starts], level[starts])
+
+
+@dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows x = (1, v), (n, 1+p), sorted by household, with the position of each row's arm and level (n,)."""
+    """Rows x = (1, v), (n, 1+p), sorted by household, with the position of each row's arm and level (n,).
+
+    paired: where they are those of the control and one arm, which is 1 then: the position that arm had. What many fits
+    ask of them is kept.
+    """
 
     x: Floats
     arm: Integers
     household: Integers
     level: Integers
+    paired: int | None = None
 
     def of_arms(self, arm: int) -> "Rows":
         """Those of the control and one arm, which becomes arm 1."""
-        chosen = (self.arm == 0) | (self.arm == arm)
-        if chosen.all() and arm == 1:
+        if self.paired == arm:
             return self
+        chosen = (self.arm == 0) | (self.arm == arm)
+        if chosen.all():
+            return replace(self, arm=(self.arm == arm).astype(np.int64), paired=arm)
         treated = (self.arm[chosen] == arm).astype(np.int64)
-        return Rows(self.x[chosen], treated, self.household[chosen], self.level[chosen])
+        return Rows(self.x[chosen], treated, self.household[chosen], self.level[chosen], arm)
 
-    @property
+    @cached_property
     def starts(self) -> Integers:
         """Where each household begins."""
         return np.flatnonzero(begins(self.household))
 
+    @cached_property
+    def household_levels(self) -> HouseholdLevels:
+        return _household_levels(np.cumsum(begins(self.household)) - 1, self.level)
+
+    @cached_property
+    def kind(self) -> Integers:
+        """Each row's place in a table by level and arm."""
+        return 2 * self.level + self.arm
+
 
 def score_sums(fit: Fit, rows: Rows) -> ScoreSums:
     """Sums over the households of these rows."""
-    pair = rows.of_arms(fit.arm)
+    return next(each_score_sums([fit], rows))
+
+
+def each_score_sums(fits: Sequence[Fit], rows: Rows) -> Iterator[ScoreSums]:
+    """The same for several fits of one arm and one text column's levels; some of them share a walk through the rows."""
+    for start in range(0, len(fits), _FITS_AT_ONCE):
+        some = fits[start : start + _FITS_AT_ONCE]
+        pair = rows.of_arms(some[0].arm)
+        for fit, values in zip(some, _row_values(some, pair), strict=True):
+            yield _sums_of(fit, pair, *values)
+
+
+def _sums_of(fit: Fit, pair: Rows, residual: Floats, projection: Floats, control: Floats) -> ScoreSums:
     if len(pair.x) == 0:
         return _plain_sums(np.zeros((0, 2)), len(fit.root))
-    residual, projection, control = _row_values(fit, pair).T
     if fit.vcov == "cr1s":
         scores = np.column_stack([projection * residual, control])
-        return _plain_sums(np.add.reduceat(scores, pair.starts), len(fit.root))
+        return _plain_sums(run_sums(scores, pair.starts), len(fit.root))
     design = fit.columns.of(pair.x, pair.arm, pair.level)
     if fit.vcov == "hc2":
         return _hc2_sums(fit, design, projection * residual, control)
@@ -145,14 +207,15 @@ def inverse_root(normal: Floats) -> Floats:
     return root
 
 
-def _row_values(fit: Fit, pair: Rows) -> Floats:
-    """Residual, projection and control score of each row, (n, 3)."""
-    values = pair.x @ fit.functionals[0]
-    if not np.array_equal(fit.functionals[0], fit.functionals[1]):
-        treated = pair.arm == 1
-        values[treated] = pair.x[treated] @ fit.functionals[1]
-    values += fit.terms[pair.level, pair.arm]
-    values[pair.arm == 1, 2] = 0.0
+def _row_values(fits: Sequence[Fit], pair: Rows) -> Floats:
+    """By fit the residual, projection and control score of each row, (F, 3, n)."""
+    control, treated = (np.concatenate([fit.functionals[arm] for fit in fits], axis=1).T for arm in (0, 1))
+    in_control = pair.arm == 0
+    flat = np.where(in_control, control @ pair.x.T, treated @ pair.x.T)
+    values: Floats = flat.reshape(len(fits), 3, len(pair.x))
+    for fit, own in zip(fits, values, strict=True):
+        own += np.take(fit.terms.reshape(-1, 3).T, pair.kind, axis=1)
+        own[2] *= in_control
     return values
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from metrics.statistics.interactions import LevelFit, LevelSums, level_sums
 from metrics.statistics.layout import Group, code_of, population
 from metrics.statistics.passes import HouseholdRows, Kernel, RawRows
-from metrics.statistics.regression import Fit, Rows, ScoreSums, score_sums
+from metrics.statistics.regression import Fit, Rows, ScoreSums, each_score_sums
 
 Key = TypeVar("Key", bound=Hashable)
 AnyFit = Fit | LevelFit
@@ -29,13 +29,25 @@ def partition_scores(raw: RawRows, fits: Sequence[tuple[Group, AnyFit]]) -> Iter
     groups = {group.name: group for group, _ in fits}
     for name, group in groups.items():
         inside, x = population(group, raw)
-        one_level = np.zeros(len(inside), dtype=np.int64)
-        for position, (own, fit) in enumerate(fits):
-            if own.name != name:
-                continue
-            level = inside.columns[code_of(fit.by)] if fit.by else one_level
-            rows = Rows(x, inside.arm, inside.household, level)
-            yield position, score_sums(fit, rows) if isinstance(fit, Fit) else level_sums(fit, rows)
+        for (by, arm), own in _alike(fits, name).items():
+            level = inside.columns[code_of(by)] if by else np.zeros(len(inside), dtype=np.int64)
+            pair = Rows(x, inside.arm, inside.household, level).of_arms(arm)
+            regressions = {place: fit for place, fit in own.items() if isinstance(fit, Fit)}
+            yield from zip(regressions, each_score_sums(list(regressions.values()), pair), strict=True)
+            for position, fit in own.items():
+                if isinstance(fit, LevelFit):
+                    yield position, level_sums(fit, pair)
+
+
+def _alike(
+    fits: Sequence[tuple[Group, AnyFit]], group: str
+) -> dict[tuple[str | None, int], dict[int, AnyFit]]:
+    """A group's fits by position, those together that ask the same of the rows: one column's levels, one arm."""
+    alike: dict[tuple[str | None, int], dict[int, AnyFit]] = {}
+    for position, (own, fit) in enumerate(fits):
+        if own.name == group:
+            alike.setdefault((fit.by, fit.arm), {})[position] = fit
+    return alike
 
 
 def _kernel(fits: Sequence[tuple[Group, AnyFit]]) -> Kernel:

@@ -1,34 +1,27 @@
 """The first look at rows: levels of text columns, populations, means to centre on, quantile brackets."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import operator
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
 from itertools import chain
-from operator import and_, or_
-from typing import Any
+from typing import TypeVar
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql.types import StringType
+import numpy as np
 
-from metrics.checksum import checksum
 from metrics.configuration.catalogue import Metric
 from metrics.configuration.design import Design
 from metrics.errors import InputError
-from metrics.statistics.layout import (
-    UNKNOWN,
-    column,
-    covariate_sources,
-    outcome_names,
-    own_covariate,
-    segmentations,
-    strata_column,
-)
-from metrics.statistics.winsorize import BRACKET_ACCURACY, Bracket, bracket_ranks, rounded
+from metrics.statistics.layout import all_known, code_of, covariate_sources, outcome_names, own_covariate
+from metrics.statistics.moments import Floats
+from metrics.statistics.passes import HouseholdRows, Kernel, RawRows
+from metrics.statistics.winsorize import Bracket, rounded, type1_quantile
 
 MAXIMUM_LEVELS = 200
 Groups = Mapping[str, tuple[Metric, ...]]
-Answers = Mapping[tuple[str, ...], Any]
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -58,37 +51,64 @@ class Population:
 
 @dataclass(frozen=True)
 class Survey:
-    n_rows: int
-    input_version: str
     levels: Mapping[str, tuple[str, ...]]
     populations: tuple[Population, ...]
 
 
-def known(name: str) -> Column:
-    """A numeric column as double with NaN as null."""
-    value = column(name).cast("double")
-    return F.when(~F.isnan(value), value)
+@dataclass(frozen=True)
+class Levels:
+    """By text column the values that some rows have; adds over partitions."""
+
+    found: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def __add__(self, other: "Levels") -> "Levels":
+        return Levels(_joined(self.found, other.found, operator.or_))
 
 
-def text_columns(windows: DataFrame, names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(name for name in names if isinstance(windows.schema[name].dataType, StringType))
+@dataclass(frozen=True)
+class Tally:
+    """What the rows of one group count; adds over partitions.
 
-
-def take_survey(windows: DataFrame, design: Design, groups: Groups) -> Survey:
-    """One aggregation over the rows (collects one row), and another where metrics of a group differ in their rows.
-
-    A metric whose outcome is null on rows where others of its group have one gets a population of its own.
-    Raises InputError where a text column has more levels than can be dummies, segments or strata.
+    n_known: by metric, of any rows, those that know its outcomes. counts, sums: by column, of known values.
+    lows, highs: by cut, the least and the greatest quantile of a partition. That of all rows lies between: below the
+    least no partition's share reaches the quantile's, and at the greatest each one's does.
     """
-    answers = _collect(windows, design, groups)
-    while (refined := _split_by_nulls(groups, answers)) != groups:
-        groups, answers = refined, _collect(windows, design, refined)
-    texts = _texts(windows, design, groups)
+
+    n_rows: int = 0
+    n_missing: int = 0
+    n_known: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    sums: Mapping[str, float] = field(default_factory=dict)
+    lows: Mapping[Cut, float] = field(default_factory=dict)
+    highs: Mapping[Cut, float] = field(default_factory=dict)
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            self.n_rows + other.n_rows,
+            self.n_missing + other.n_missing,
+            _joined(self.n_known, other.n_known, operator.add),
+            _joined(self.counts, other.counts, operator.add),
+            _joined(self.sums, other.sums, operator.add),
+            _joined(self.lows, other.lows, min),
+            _joined(self.highs, other.highs, max),
+        )
+
+
+def take_survey(rows: HouseholdRows, texts: Sequence[str], design: Design, groups: Groups) -> Survey:
+    """One pass over the rows, and another where metrics of a group differ in their rows.
+
+    texts: the columns that hold text. A metric whose outcome is null on rows where others of its group have one gets a
+    population of its own. Raises InputError where a text column has more levels than dummies, segments or strata may.
+    """
+    levels, tallies = _tallies(rows, texts, design, groups)
+    while (refined := _split_by_nulls(groups, tallies)) != groups:
+        groups = refined
+        levels, tallies = _tallies(rows, texts, design, groups)
     return Survey(
-        n_rows=answers["n_rows",],
-        input_version=answers["input_version",],
-        levels={name: _checked_levels(name, answers["levels", name]) for name in texts},
-        populations=tuple(_population(name, metrics, design, answers) for name, metrics in refined.items()),
+        levels={name: _checked_levels(name, levels.found.get(name, frozenset())) for name in texts},
+        populations=tuple(
+            _population(name, metrics, design, tallies[name]) for name, metrics in groups.items()
+        ),
     )
 
 
@@ -103,90 +123,93 @@ def cuts(design: Design, group: str, metrics: Sequence[Metric]) -> tuple[Cut, ..
     )
 
 
-def has_outcomes(metrics: Sequence[Metric]) -> Column:
-    """Whether a row belongs to the population of these metrics."""
-    return reduce(and_, [known(name).isNotNull() for metric in metrics for name in outcome_names(metric)])
+def _tallies(
+    rows: HouseholdRows, texts: Sequence[str], design: Design, groups: Groups
+) -> tuple[Levels, dict[str, Tally]]:
+    found = rows.summed(_kernel(texts, design, groups), _added_up)
+    read = {position: pickle.loads(payload) for position, payload in found.items()}
+    return read.get(0, Levels()), {name: read.get(i, Tally()) for i, name in enumerate(groups, start=1)}
 
 
-def any_missing(covariates: Sequence[str]) -> Column:
-    """Whether a row lacks one of its numeric covariates."""
-    return reduce(or_, [known(name).isNull() for name in covariates], F.lit(False))
+def _kernel(texts: Sequence[str], design: Design, groups: Groups) -> Kernel:
+    """Payloads: the levels of the texts, then each group's tally."""
+
+    def kernel(raw: RawRows) -> Iterator[tuple[int, bytes]]:
+        yield 0, pickle.dumps(Levels({name: frozenset(raw.levels[code_of(name)]) for name in texts}))
+        for position, (group, metrics) in enumerate(groups.items(), start=1):
+            numeric = [name for name in covariate_sources(design, metrics) if name not in texts]
+            yield position, pickle.dumps(_tally(raw, metrics, numeric, cuts(design, group, metrics)))
+
+    return kernel
 
 
-def numeric_covariates(windows: DataFrame, design: Design, metrics: Iterable[Metric]) -> tuple[str, ...]:
-    names = covariate_sources(design, metrics)
-    texts = text_columns(windows, names)
-    return tuple(name for name in names if name not in texts)
+def _added_up(parts: Sequence[bytes]) -> bytes:
+    return pickle.dumps(reduce(operator.add, map(pickle.loads, parts)))
 
 
-def _collect(windows: DataFrame, design: Design, groups: Groups) -> Answers:
-    aggregates = _aggregates(windows, design, groups)
-    row = windows.agg(*(value.alias(str(i)) for i, value in enumerate(aggregates.values()))).collect()[0]
-    return dict(zip(aggregates, row, strict=True))
-
-
-def _aggregates(windows: DataFrame, design: Design, groups: Groups) -> dict[tuple[str, ...], Column]:
-    """Every question of the survey by its key."""
-    questions: dict[tuple[str, ...], Column] = {
-        ("n_rows",): F.count(F.lit(1)),
-        ("input_version",): checksum(windows.columns),
+def _tally(raw: RawRows, metrics: Sequence[Metric], numeric: Sequence[str], cut: Sequence[Cut]) -> Tally:
+    n = len(raw)
+    outcomes = tuple(chain.from_iterable(outcome_names(metric) for metric in metrics))
+    inside = all_known(raw.columns, outcomes, n)
+    known = {name: _known(raw.columns[name][inside]) for name in dict.fromkeys((*outcomes, *numeric))}
+    quantiles = {
+        each: type1_quantile(known[each.source], each.quantile) for each in cut if len(known[each.source])
     }
-    for name in _texts(windows, design, groups):
-        questions["levels", name] = F.collect_set(F.coalesce(column(name), F.lit(UNKNOWN)))
-    for group, metrics in groups.items():
-        inside = has_outcomes(metrics)
-        numeric = numeric_covariates(windows, design, metrics)
-        questions["n", group] = F.count_if(inside)
-        questions["n_missing", group] = F.count_if(inside & any_missing(numeric))
-        for metric in metrics:
-            questions["n_metric", group, metric.name] = F.count_if(has_outcomes([metric]))
-        for source in (*(name for metric in metrics for name in outcome_names(metric)), *numeric):
-            questions["mean", group, source] = F.avg(F.when(inside, known(source)))
-        for cut in cuts(design, group, metrics):
-            value = F.when(inside, known(cut.source))
-            questions["n_cut", *_key(cut)] = F.count(value)
-            sketch = F.percentile_approx(value, bracket_ranks(cut.quantile), BRACKET_ACCURACY)
-            questions["bracket", *_key(cut)] = sketch
-    return questions
+    return Tally(
+        n_rows=int(inside.sum()),
+        n_missing=int((inside & ~all_known(raw.columns, numeric, n)).sum()),
+        n_known={m.name: int(all_known(raw.columns, outcome_names(m), n).sum()) for m in metrics},
+        counts={name: len(values) for name, values in known.items()},
+        sums={name: float(values.sum()) for name, values in known.items()},
+        lows=quantiles,
+        highs=quantiles,
+    )
 
 
-def _key(cut: Cut) -> tuple[str, str, str, str]:
-    return cut.group, cut.metric, cut.source, str(cut.quantile)
+def _known(values: Floats) -> Floats:
+    return values[~np.isnan(values)]
 
 
-def _split_by_nulls(groups: Groups, answers: Answers) -> Groups:
+def _joined(
+    left: Mapping[Key, Value], right: Mapping[Key, Value], how: Callable[[Value, Value], Value]
+) -> dict[Key, Value]:
+    """All keys of both, with what `how` makes of the two values where both have one."""
+    both = {key: how(left[key], right[key]) for key in left.keys() & right.keys()}
+    return {**left, **right, **both}
+
+
+def _split_by_nulls(groups: Groups, tallies: Mapping[str, Tally]) -> Groups:
     """Metrics that know fewer rows than the others of their group go alone: their rows are theirs only."""
     refined: dict[str, tuple[Metric, ...]] = {}
     for group, metrics in groups.items():
-        known_rows = {metric.name: answers["n_metric", group, metric.name] for metric in metrics}
-        most = max(known_rows.values())
-        complete = tuple(metric for metric in metrics if known_rows[metric.name] == most)
+        n_known = {metric.name: tallies[group].n_known.get(metric.name, 0) for metric in metrics}
+        most = max(n_known.values())
+        complete = tuple(metric for metric in metrics if n_known[metric.name] == most)
         # Equal numbers of different rows leave the common population smaller than each.
-        if answers["n", group] != most and len(complete) == len(metrics):
+        if tallies[group].n_rows != most and len(complete) == len(metrics):
             complete = metrics[:1]
         refined[group] = complete
         refined.update({f"{group}:{m.name}": (m,) for m in metrics if m not in complete})
     return refined
 
 
-def _population(group: str, metrics: tuple[Metric, ...], design: Design, answers: Answers) -> Population:
-    means = {key[2]: rounded(value) for key, value in answers.items() if key[:2] == ("mean", group)}
-    brackets = {}
-    for cut in cuts(design, group, metrics):
-        limits = answers["bracket", *_key(cut)]
-        if limits is not None:
-            brackets[cut] = Bracket(answers["n_cut", *_key(cut)], *limits)
-    return Population(group, metrics, answers["n", group], answers["n_missing", group], means, brackets)
+def _population(group: str, metrics: tuple[Metric, ...], design: Design, tally: Tally) -> Population:
+    sources = dict.fromkeys(
+        (*chain.from_iterable(map(outcome_names, metrics)), *covariate_sources(design, metrics))
+    )
+    means = {
+        name: rounded(tally.sums[name] / tally.counts[name]) if tally.counts.get(name) else None
+        for name in sources
+    }
+    brackets = {
+        cut: Bracket(tally.counts[cut.source], tally.lows[cut], tally.highs[cut])
+        for cut in cuts(design, group, metrics)
+        if cut in tally.lows
+    }
+    return Population(group, metrics, tally.n_rows, tally.n_missing, means, brackets)
 
 
-def _texts(windows: DataFrame, design: Design, groups: Groups) -> tuple[str, ...]:
-    """Text columns that become segments, strata or dummies."""
-    slices = (*segmentations(design, windows.columns), *strata_column(design, windows.columns))
-    covariates = covariate_sources(design, chain.from_iterable(groups.values()))
-    return text_columns(windows, tuple(dict.fromkeys((*slices, *covariates))))
-
-
-def _checked_levels(name: str, levels: Sequence[str]) -> tuple[str, ...]:
+def _checked_levels(name: str, levels: frozenset[str]) -> tuple[str, ...]:
     if len(levels) > MAXIMUM_LEVELS:
         raise InputError(
             f"column {name} has {len(levels)} values; a segment or covariate may have {MAXIMUM_LEVELS}: group them"

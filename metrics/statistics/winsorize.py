@@ -1,17 +1,15 @@
 """Exact pooled quantiles, inverse-CDF definition (Hyndman-Fan type 1), and the cut at them (DESIGN §6)."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
 
-from metrics.statistics.moments import Floats
+from metrics.statistics.layout import all_known
+from metrics.statistics.moments import Floats, Integers
+from metrics.statistics.passes import HouseholdRows, Kernel, RawRows
 
-# percentile_approx is off by at most n / accuracy ranks; the bracket reaches twice as far.
-BRACKET_ACCURACY = 10_000
 # What R allows for: 0.995 * 200 counts as exactly 199.
 FUZZ = 4 * 2.0**-52
 # Beyond this many digits the order of summation shows.
@@ -47,9 +45,10 @@ class Bracket:
 
 @dataclass(frozen=True)
 class Request:
-    """A column to cut at its quantile; its value is null on rows that do not count."""
+    """A column to cut at its quantile over the rows that know all of `outcomes`."""
 
-    value: Column
+    source: str
+    outcomes: tuple[str, ...]
     probability: float
     bracket: Bracket
 
@@ -67,76 +66,72 @@ class Cap:
     shortfall: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Tally:
     """Distinct values within a bracket, ascending, with their counts; and what lies below it."""
 
     values: Floats
-    counts: np.ndarray
+    counts: Integers
     n_below: int
     sum_below: float
 
 
-def bracket_ranks(probability: float) -> list[float]:
-    reach = 2 / BRACKET_ACCURACY
-    return [max(probability - reach, 0.0), min(probability + reach, 1.0)]
-
-
-def exact_caps(rows: DataFrame, requests: Sequence[Request]) -> list[Cap]:
+def exact_caps(rows: HouseholdRows, requests: Sequence[Request]) -> list[Cap]:
     """The exact quantile of each column, in one pass that collects only the distinct values of its bracket.
 
-    A bracket that misses the quantile, which the sketch's error bound excludes, is opened on the side it missed.
+    A bracket that misses the quantile is opened on the side it missed.
     """
     if not requests:
         return []
-    tallies = _tallies(rows, requests)
+    found = rows.summed(_kernel(requests), _added_up)
+    tallies = [_read(found[i]) for i in range(len(requests))]
     reopened = [_reopened(request, tally) for request, tally in zip(requests, tallies, strict=True)]
     if list(requests) != reopened:
         return exact_caps(rows, reopened)
     return [_cap(request, tally) for request, tally in zip(requests, tallies, strict=True)]
 
 
-def _tallies(rows: DataFrame, requests: Sequence[Request]) -> list[_Tally]:
-    counted = (
-        rows.select(
-            F.explode(F.array(*(_entry(i, request) for i, request in enumerate(requests)))).alias("entry")
-        )
-        .where(F.col("entry.value") <= F.col("entry.high"))
-        .groupBy(
-            F.col("entry.request"), F.when(F.col("entry.value") >= F.col("entry.low"), F.col("entry.value"))
-        )
-        .agg(F.count(F.lit(1)), F.sum("entry.value"))
-        .collect()
-    )
-    found: dict[int, dict[float | None, tuple[int, float]]] = {i: {} for i in range(len(requests))}
-    for request, value, count, total in counted:
-        found[request][value] = (count, total)
-    return [_tally(found[i]) for i in range(len(requests))]
+def _kernel(requests: Sequence[Request]) -> Kernel:
+    def kernel(raw: RawRows) -> Iterator[tuple[int, bytes]]:
+        for position, request in enumerate(requests):
+            inside = all_known(raw.columns, (*request.outcomes, request.source), len(raw))
+            yield position, _written(_tallied(raw.columns[request.source][inside], request.bracket))
+
+    return kernel
 
 
-def _entry(position: int, request: Request) -> Column:
-    return F.struct(
-        F.lit(position).alias("request"),
-        request.value.cast("double").alias("value"),
-        F.lit(float(request.bracket.low)).alias("low"),
-        F.lit(float(request.bracket.high)).alias("high"),
-    )
+def _tallied(values: Floats, bracket: Bracket) -> _Tally:
+    below = values[values < bracket.low]
+    inside, counts = np.unique(values[(values >= bracket.low) & (values <= bracket.high)], return_counts=True)
+    return _Tally(inside, counts, len(below), float(below.sum()))
 
 
-def _tally(found: Mapping[float | None, tuple[int, float]]) -> _Tally:
-    n_below, sum_below = found.get(None, (0, 0.0))
-    inside = sorted((value, count) for value, (count, _) in found.items() if value is not None)
-    values = np.array([value for value, _ in inside], dtype=np.float64)
-    return _Tally(values, np.array([count for _, count in inside], dtype=np.int64), n_below, sum_below)
+def _added_up(parts: Sequence[bytes]) -> bytes:
+    tallies = [_read(part) for part in parts]
+    values, place = np.unique(np.concatenate([tally.values for tally in tallies]), return_inverse=True)
+    counts = np.bincount(place, np.concatenate([tally.counts for tally in tallies]), len(values))
+    n_below, sum_below = (sum(tally.n_below for tally in tallies), sum(tally.sum_below for tally in tallies))
+    return _written(_Tally(values, counts.astype(np.int64), n_below, sum_below))
+
+
+def _written(tally: _Tally) -> bytes:
+    below = [tally.n_below, tally.sum_below]
+    return np.concatenate([below, tally.values, tally.counts]).astype(np.float64).tobytes()
+
+
+def _read(payload: bytes) -> _Tally:
+    array = np.frombuffer(payload)
+    values, counts = array[2:].reshape(2, -1)
+    return _Tally(values, counts.astype(np.int64), int(array[0]), float(array[1]))
 
 
 def _reopened(request: Request, tally: _Tally) -> Request:
     rank = quantile_rank(request.bracket.n, request.probability)
     bracket = request.bracket
     if rank <= tally.n_below:
-        return Request(request.value, request.probability, Bracket(bracket.n, -math.inf, bracket.low))
+        return replace(request, bracket=Bracket(bracket.n, -math.inf, bracket.low))
     if rank > tally.n_below + tally.counts.sum():
-        return Request(request.value, request.probability, Bracket(bracket.n, bracket.high, math.inf))
+        return replace(request, bracket=Bracket(bracket.n, bracket.high, math.inf))
     return request
 
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from metrics.statistics.estimators import Comparison, difference_in_means
 from metrics.statistics.moments import UNLIMITED
+from metrics.statistics.passes import HouseholdRows, household_rows
 from metrics.statistics.winsorize import Bracket, Request, exact_caps, quantile_rank, rounded, type1_quantile
 from tests.metrics.statistics.support import assert_matches, cases, moments, profiles, reference
 
@@ -68,14 +68,17 @@ def test_exact_on_spark_whatever_the_bracket(
     """Ties, zeros and nulls; brackets that hold the quantile, and ones that miss it on either side."""
     random = np.random.default_rng(7)
     values = np.round(random.gamma(0.3, 20, 997), 1)
-    frame = spark.createDataFrame([(float(value),) for value in values] + [(None,)], "value DOUBLE")
-    request = Request(F.col("value"), probability, Bracket(len(values), low, high))
-    other = Request(-F.col("value"), probability, Bracket(len(values), -math.inf, math.inf))
-    found, negative = exact_caps(frame, [request, other])
+    records = [(i, i, 0, float(value), -float(value)) for i, value in enumerate(values)]
+    schema = "household LONG, profile LONG, arm INT, value DOUBLE, negative DOUBLE"
+    frame = spark.createDataFrame([*records, (-1, -1, 0, None, None)], schema).repartition(3, "household")
+    request = Request("value", ("value",), probability, Bracket(len(values), low, high))
+    other = Request("negative", (), probability, Bracket(len(values), -math.inf, math.inf))
+    with household_rows(frame, 3) as rows:
+        found, negative = exact_caps(rows, [request, other])
     assert found.threshold == type1_quantile(values, probability)
     assert found.capped_mean == pytest.approx(np.minimum(values, found.threshold).mean(), rel=1e-11)
     assert negative.threshold == type1_quantile(-values, probability)
 
 
-def test_nothing_to_cut_costs_nothing(spark: SparkSession) -> None:
-    assert exact_caps(spark.createDataFrame([(1.0,)], "value DOUBLE"), []) == []
+def test_nothing_to_cut_costs_nothing() -> None:
+    assert exact_caps(HouseholdRows(None, None), []) == []
