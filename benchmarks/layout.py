@@ -8,6 +8,7 @@ sums of the roll-up, and reading a sample of one profile in 250, as audits do.
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from pyspark.sql import DataFrame, Window
@@ -58,9 +59,9 @@ def measure(tables: Tables, profiles: int, copies: int, rounds: int) -> list[Mea
     return [
         compared(
             f"{what} of {events:,} events, rows by profile",
-            lambda work=work: work("profile"),
+            partial(work, "profile"),
             "rows by event",
-            lambda work=work: work("event"),
+            partial(work, "event"),
             rounds,
         )
         for what, work in works.items()

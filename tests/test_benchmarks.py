@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 from benchmarks import experiments, roll_up, settings, whole_day, whole_day_data
 from benchmarks.__main__ import main as benchmarks_main
 from benchmarks.measuring import Aim, Measured, compared, publish, report, timed
+from benchmarks.numpy_estimates import Estimates
 from benchmarks.pages import write_pages
 from benchmarks.statistics import measure
 from metrics.errors import InputError
@@ -52,8 +53,8 @@ def test_many_experiments_are_measured_against_one(spark: SparkSession, tmp_path
 
 @pytest.mark.slow
 def test_a_whole_day_ends_with_the_numbers_of_a_script(spark: SparkSession, tmp_path: Path) -> None:
-    data, found = whole_day_data.whole_day(spark, tmp_path, profiles=1_000, copies=1), {}
-    tables = data.restored(0)
+    data = whole_day_data.whole_day(spark, tmp_path, profiles=1_000, copies=1)
+    tables, found = data.restored(0), Estimates()
     with whole_day.script_of(data) as script:
         parts = whole_day.product_parts(tables, data.days), whole_day.script_parts(script, found)
         whole_day.require_same_answers(tables, script, found)
