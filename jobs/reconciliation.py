@@ -38,8 +38,7 @@ def _profile_days(tables: Tables, frame: DataFrame, days: Days) -> dict[date, Be
     Of large days the events and the measures of the same sample of profiles.
     """
     catalogue = tables.project.catalogue
-    files = known_of(tables.files("events"), "day")
-    most = max(files.of_day("day", day).rows for day in days) if files else 0
+    most = _most_rows(tables, "events", days)
     below = sample_of(tables.read_days("events", days), PROFILE_HASH, most)
     here = sample_of(frame, PROFILE_HASH, most)
     totals = event_totals(below.rows, catalogue).withColumn("_here", F.lit(False))
@@ -64,13 +63,22 @@ def _profile_days(tables: Tables, frame: DataFrame, days: Days) -> dict[date, Be
 
 
 def _exposure_days(tables: Tables, frame: DataFrame, days: Days) -> dict[date, Below]:
-    """Only profiles first exposed on the day have a row, and nearly all do that were active on it."""
-    exposures = tables.read("exposures").where(F.col("day") <= F.lit(max(days)))
+    """Only profiles first exposed on the day have a row, and nearly all do that were active on it.
+
+    Of large days the same sample of profiles in all three tables.
+    """
+    most = _most_rows(tables, "profile_days", days)
+
+    def sampled(rows: DataFrame) -> DataFrame:
+        return sample_of(rows, PROFILE_HASH, most).rows
+
+    exposures = sampled(tables.read("exposures").where(F.col("day") <= F.lit(max(days))))
     first = exposed_on(exposures, spans(tables), days).withColumn("day", F.to_date("exposed_at"))
     key = ["day", "experiment_id", "profile_id"]
     exposed = first.select(*key, F.lit(1).alias("exposed"))
-    active = tables.read_days("profile_days", days).select("day", "profile_id", F.lit(1).alias("active"))
-    measured = frame.select(*key, F.lit(1).alias("measured"))
+    rolled_up = sampled(tables.read_days("profile_days", days))
+    active = rolled_up.select("day", "profile_id", F.lit(1).alias("active"))
+    measured = sampled(frame).select(*key, F.lit(1).alias("measured"))
     joined = exposed.join(measured, key, how="full").join(active, ["day", "profile_id"], how="left")
     due = F.col("exposed").isNotNull() & F.col("active").isNotNull()
     counted = joined.groupBy("day").agg(
@@ -85,6 +93,12 @@ def _exposure_days(tables: Tables, frame: DataFrame, days: Days) -> dict[date, B
         )
         for row in counted.collect()
     }
+
+
+def _most_rows(tables: Tables, name: str, days: Days) -> int:
+    """Of the largest of the days, by the statistics of its files; 0 where they do not say."""
+    files = known_of(tables.files(name), "day")
+    return max(files.of_day("day", day).rows for day in days) if files else 0
 
 
 def _profile_windows(tables: Tables, frame: DataFrame, days: Days) -> dict[date, Below]:
