@@ -18,7 +18,8 @@ from scripts.environment import ROOT
 # What each is asked for, and what at the small size.
 ASKED: Mapping[str, tuple[str, str]] = {
     "roll_up": ("--profiles 100000 --copies 43 350", "--profiles 2000 --copies 1 2"),
-    "audits": ("--profiles 100000 --copies 86", "--profiles 2000 --copies 2"),
+    "audits": ("--profiles 100000 --copies 87", "--profiles 2000 --copies 2"),
+    "layout": ("--profiles 100000 --copies 20", "--profiles 2000 --copies 1"),
     "statistics": ("--rows 2000000", "--rows 2000 --replicates 100"),
     "starts": ("--rows 100000", "--rows 1000"),
     "experiments": ("--profiles 1000000 --experiments 50", "--profiles 400 --experiments 2"),

@@ -8,11 +8,22 @@ run in turn, in one Spark session. Both end with their commits.
 
 import sys
 from collections.abc import Sequence
+from datetime import date
 from functools import partial
 
 from pyspark.sql import SparkSession
 
-from benchmarks.measuring import Aim, Measured, aimed, benchmark_parser, compared, kept_folder, publish, timed
+from benchmarks.measuring import (
+    Aim,
+    Measured,
+    Seconds,
+    aimed,
+    benchmark_parser,
+    kept_folder,
+    medians,
+    publish,
+    timed,
+)
 from benchmarks.service import one_day
 from jobs.audit_table import audit_tables
 from jobs.roll_up_profile_days import roll_up_days
@@ -23,37 +34,40 @@ from scripts.environment import ROOT, Settings, take_over
 
 # As run_day asks for them: before the roll-up, and after it.
 BEFORE, AFTER = ("profiles", "exposures", "events"), ("profile_days", "exposure_day_measures")
+ALL, ROLL_UP = "all", "roll-up"
 
 
 def measure(tables: Tables, profiles: int, copies: int, rounds: int) -> list[Measured]:
-    """Each table's audit, and all of a day's, against the roll-up."""
+    """All of a day's audits, and each table's, against the roll-up of the same round; after a round not counted."""
     days = one_day(tables, profiles, copies).all
+    events = tables.read_days("events", days).count()
+    found = [_round(tables, days) for _ in range(rounds + 1)][1:]
+    jobs = {name: _jobs_of(tables, name, days) for name in (*BEFORE, *AFTER)}
+    names = {ALL: f"the day's audits, {events:,} events"}
+    names |= {name: f"audit of {name}, {n} Spark jobs" for name, n in jobs.items()}
+    roll_ups = [each[ROLL_UP] for each in found]
+    aims = {ALL: aimed(events >= 50_000_000, Aim("P2", "ratio", 0.15))}
+    return [
+        medians(what, [each[name] for each in found], "the roll-up", roll_ups, aims.get(name, ()))
+        for name, what in names.items()
+    ]
 
-    def roll_up() -> tuple[float, float]:
-        return timed(lambda: roll_up_days(tables, days))
+
+def _round(tables: Tables, days: Sequence[date]) -> dict[str, Seconds]:
+    """The audits as run_day makes them, then each alone."""
 
     def audits() -> None:
         audit_tables(tables, BEFORE, days)
         audit_tables(tables, AFTER, days)
 
-    events = tables.read_days("events", days).count()
-    measured = [
-        compared(
-            f"the day's audits, {events:,} events",
-            lambda: timed(audits),
-            "the roll-up",
-            roll_up,
-            rounds,
-            aimed(events >= 50_000_000, Aim("P2", "ratio", 0.15)),
-        )
-    ]
-    for name in (*BEFORE, *AFTER):
-        before = jobs_run(tables.spark)
-        audit_tables(tables, [name], days)
-        n = jobs_run(tables.spark) - before
-        audit = partial(timed, partial(audit_tables, tables, [name], days))
-        measured.append(compared(f"audit of {name}, {n} Spark jobs", audit, "the roll-up", roll_up, rounds))
-    return measured
+    taken = {ROLL_UP: timed(lambda: roll_up_days(tables, days)), ALL: timed(audits)}
+    return taken | {name: timed(partial(audit_tables, tables, [name], days)) for name in (*BEFORE, *AFTER)}
+
+
+def _jobs_of(tables: Tables, name: str, days: Sequence[date]) -> int:
+    before = jobs_run(tables.spark)
+    audit_tables(tables, [name], days)
+    return jobs_run(tables.spark) - before
 
 
 def jobs_run(spark: SparkSession) -> int:

@@ -19,6 +19,7 @@ from benchmarks.service import one_day
 from expectations.sample import sample_of
 from jobs.session import spark_session
 from jobs.tables import Tables
+from metrics.checksum import checksum
 from metrics.configuration.project import load_project
 from metrics.rollup.events import first_copies
 from metrics.rollup.profile_days import profile_days
@@ -54,9 +55,9 @@ def measure(tables: Tables, profiles: int, copies: int, rounds: int) -> list[Mea
         looked_at = sample_of(_read(tables, kept[name]), PROFILE_HASH, _SAMPLED).rows
         return _run(looked_at.select("event_id", "event_ts", "event_type", "device", "region"))
 
-    events = landed.count()
     works = {"copies and files": write, "sums by profile": roll_up, "a sample of profiles": sample}
-    return [
+    events = landed.count()
+    measured = [
         compared(
             f"{what} of {events:,} events, rows by profile",
             partial(work, "profile"),
@@ -66,6 +67,18 @@ def measure(tables: Tables, profiles: int, copies: int, rounds: int) -> list[Mea
         )
         for what, work in works.items()
     ]
+    require_same_rows(*(_read(tables, kept[name]) for name in made))
+    return measured
+
+
+def require_same_rows(these: DataFrame, those: DataFrame) -> None:
+    """Times of wrong answers are worth nothing."""
+    found = [
+        frame.agg(checksum([name for name in frame.columns if name != "attributes"])).collect()[0][0]
+        for frame in (these, those)
+    ]
+    if found[0] != found[1]:
+        raise AssertionError(f"the rows are {found[0]}, and {found[1]} beside it")
 
 
 def _read(tables: Tables, path: Path) -> DataFrame:

@@ -106,6 +106,17 @@ def compared(
     """
     found = [(work(), other()) for _ in range(rounds + 1)][1:]
     ours, others = zip(*found, strict=True)
+    return medians(what, ours, baseline, others, aims)
+
+
+def medians(
+    what: str,
+    ours: Sequence[Seconds],
+    baseline: str,
+    others: Sequence[tuple[float, float | None]],
+    aims: Sequence[Aim] = (),
+) -> Measured:
+    """What rounds took, and what they are measured against in the same rounds."""
     walls = [wall for _, wall in others if wall is not None]
     return Measured(
         what,
@@ -114,7 +125,7 @@ def compared(
         baseline=baseline,
         baseline_cpu_seconds=statistics.median(cpu for cpu, _ in others),
         baseline_wall_seconds=statistics.median(walls) if walls else None,
-        ratios=tuple(our[0] / other[0] for our, other in found),
+        ratios=tuple(our[0] / other[0] for our, other in zip(ours, others, strict=True)),
         aims=tuple(aims),
     )
 

@@ -9,7 +9,6 @@ said in benchmarks/duckdb_whole_day.py. The product runs in a session that is wa
 """
 
 import math
-import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -30,6 +29,7 @@ from benchmarks.measuring import (
     benchmark_parser,
     compared,
     kept_folder,
+    medians,
     publish,
     timed,
 )
@@ -139,15 +139,7 @@ def _timed_within(module: ModuleType, *names: str) -> Iterator[dict[str, Seconds
 
 def _part(name: str, product: Sequence[Parts], script: Sequence[Parts]) -> Measured:
     ours, theirs = [parts[name] for parts in product], [parts[name] for parts in script]
-    return Measured(
-        f"of it, {name}",
-        statistics.median(cpu for cpu, _ in ours),
-        statistics.median(wall for _, wall in ours),
-        "the same part",
-        statistics.median(cpu for cpu, _ in theirs),
-        statistics.median(wall for _, wall in theirs),
-        tuple(our[0] / other[0] for our, other in zip(ours, theirs, strict=True)),
-    )
+    return medians(f"of it, {name}", ours, "the same part", theirs)
 
 
 def require_same_answers(tables: Tables, day: Script, theirs: Estimates) -> None:

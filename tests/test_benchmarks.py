@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from benchmarks import experiments, roll_up, settings, whole_day, whole_day_data
+from benchmarks import experiments, layout, roll_up, settings, whole_day, whole_day_data
 from benchmarks.__main__ import main as benchmarks_main
 from benchmarks.measuring import Aim, Measured, compared, publish, report, timed
 from benchmarks.numpy_estimates import Estimates
 from benchmarks.pages import write_pages
 from benchmarks.statistics import measure
+from jobs.tables import Tables
+from metrics.configuration.project import load_project
 from metrics.errors import InputError
 from scripts.environment import ROOT, Settings
 from scripts.errors import RunError
@@ -43,6 +45,16 @@ def test_the_roll_up_makes_what_duckdb_makes_of_the_same_files(spark: SparkSessi
     assert growth.aims == ()  # far too small for them
     with pytest.raises(AssertionError, match="profile_days: rows and sums are"):
         roll_up.require_same("profile_days", (3, 1.0), (3, 1.1))
+
+
+@pytest.mark.slow
+def test_rows_by_profile_are_those_by_event(spark: SparkSession, tmp_path: Path) -> None:
+    tables = Tables(spark, load_project(ROOT / "conf", tmp_path))
+    measured = layout.measure(tables, profiles=200, copies=1, rounds=1)
+    assert [each.baseline for each in measured] == ["rows by event"] * 3
+    events = tables.read("events")
+    with pytest.raises(AssertionError, match="the rows are"):
+        layout.require_same_rows(events, events.limit(1))
 
 
 @pytest.mark.slow
@@ -96,7 +108,7 @@ def test_the_page_shows_each_figure_with_its_aim_and_whether_it_is_reached(tmp_p
 def test_a_benchmark_that_nobody_knows_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert benchmarks_main(["soon"]) == 2
     assert capsys.readouterr().err == (
-        "error: no benchmark 'soon'; choose among roll_up, audits, statistics, starts, experiments, whole_day, "
+        "error: no benchmark 'soon'; choose among roll_up, audits, layout, statistics, starts, experiments, whole_day, "
         "backfill\n"
     )
 
