@@ -29,8 +29,13 @@ from scripts.environment import ROOT, Settings, take_over
 _SAMPLED = 250 * 200_000
 
 
+def by_profile(events: DataFrame) -> DataFrame:
+    """As ingestion makes them, in a table's columns."""
+    return first_copies(events).select(*events.columns)
+
+
 def by_event(events: DataFrame) -> DataFrame:
-    """first_copies with rows in the order of their events' ids."""
+    """The same with rows in the order of their events' ids."""
     order = Window.partitionBy("event_id", "day", "profile_id").orderBy("ingest_day", "source_file", "row")
     copies = events.repartition("profile_id").withColumn("_before", F.lag(F.lit(True)).over(order))
     return copies.where("_before IS NULL").drop("_before")
@@ -40,7 +45,7 @@ def measure(tables: Tables, profiles: int, copies: int, rounds: int) -> list[Mea
     folder = tables.project.data_dir
     days = one_day(tables, profiles, copies).all
     landed = tables.read_days("events", days).repartition(16, "row", "event_id")
-    made: Mapping[str, Callable[[DataFrame], DataFrame]] = {"profile": first_copies, "event": by_event}
+    made: Mapping[str, Callable[[DataFrame], DataFrame]] = {"profile": by_profile, "event": by_event}
     kept = {name: folder / f"by-{name}" for name in ("landed", *made)}
     landed.write.mode("overwrite").parquet(str(kept["landed"]))
 

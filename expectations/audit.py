@@ -61,8 +61,8 @@ class Outcome:
     rows: frozenset[int] | None = None
 
     def of_row(self, row: int) -> "Outcome":
-        """What is known of a row alone: a failure whose rows are not known is one of each."""
-        return self if self.rows is None else Outcome(row not in self.rows)
+        """What is known of a row alone: a failure of which no row is known is one of each; it is never lost."""
+        return Outcome(row not in self.rows) if self.rows else self
 
 
 def audit(frame: DataFrame, suite: Suite, facts: Sequence[DayFacts]) -> tuple[AuditResult, ...]:

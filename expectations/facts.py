@@ -1,7 +1,7 @@
 """A few numbers about each day of a table, on which the rules about whole days are checked."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
@@ -25,7 +25,7 @@ from expectations.rules import (
     SharesUsual,
     Suite,
 )
-from expectations.sample import UNIT, Sample, brought, sample_of
+from expectations.sample import UNIT, Sample, brought, held_together, sample_of
 from expectations.shares import DayShares, day_shares, moves
 from expectations.usual import Past, Shares, rows_in_words, shares_as_text, usual_rows, usual_shares
 
@@ -121,10 +121,8 @@ def day_facts(
     of_days = {day: known.of_day(suite.day_column, day) for day in days} if known else {}
     counted = _known_counts(suite, of_days) or _counted(frame, suite, days, version)
     most = max(each.rows for each in counted.values())
-    sample = sample_of(frame, suite.unit_hash, most, sum(each.rows for each in counted.values()))
-    looked_at = _looked_at(sample, suite)
-    duplicates = _duplicates(looked_at, sample.rows, suite, days)
-    spread = _spread(looked_at, suite)
+    sample = sample_of(frame, suite.unit_hash, most)
+    duplicates, spread = _company(sample, suite, {day: each.rows for day, each in counted.items()})
     differences = _schema_differences(frame, suite)
     due = {day: floors.get(day, 1) for day in days}
     all_days = {**past, **{day: Past(counted[day].rows, due[day], _shares_of(spread, day)) for day in days}}
@@ -219,6 +217,24 @@ def _shares_of(spread: Mapping[date, DayShares] | None, day: date) -> dict[str, 
     return {label: found.shares for label, found in labels.items()}
 
 
+def _company(
+    sample: Sample, suite: Suite, rows: Mapping[date, int]
+) -> tuple[dict[date, int] | None, dict[date, DayShares] | None]:
+    """What is asked of single rows' company, by day: repeated keys and shares; None where a column is missing."""
+    duplicates, spread = dict[date, int](), dict[date, DayShares]()
+    for days in held_together(rows, sample.one_in) if suite.day_column else [list(rows)]:
+        some = sample
+        if suite.day_column and len(days) < len(rows):
+            some = replace(sample, rows=sample.rows.where(F.col(suite.day_column).isin(days)))
+        looked_at = _looked_at(some, suite)
+        repeated, shares = _duplicates(looked_at, some.rows, suite, days), _spread(looked_at, suite)
+        if repeated is None or shares is None:
+            return repeated, shares
+        duplicates |= repeated
+        spread |= shares
+    return duplicates, spread
+
+
 def _looked_at(sample: Sample, suite: Suite) -> pa.Table:
     """Of the sample's rows the day, a hash of the key, the profile, and the level of each label that is asked for.
 
@@ -233,7 +249,7 @@ def _looked_at(sample: Sample, suite: Suite) -> pa.Table:
     if UNIT in present and (shared or any(isinstance(rule, FewFromHeavy) for rule in suite.day_rules)):
         columns[UNIT] = F.col(UNIT)
     for rule in shared:
-        if rule.column in present:
+        if {UNIT, rule.column} <= present:
             columns[rule.label] = F.coalesce(F.expr(rule.sql).cast("string"), F.lit("unknown"))
     return brought(sample, columns)
 

@@ -1,8 +1,9 @@
 """A sample of a large table's profiles, the same on every day: what is asked of single rows' company needs no more."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
@@ -13,7 +14,7 @@ UNIT = "profile_id"
 STORED_HASH = "profile_hash"
 # Of a day: drawn apart, they tell a share to a permille, and keys that repeat if one in ten thousand does.
 ROWS_LOOKED_AT = 200_000
-# Of all days together, which the driver holds at once: some fifty bytes each.
+# Of days together, which the driver holds at once: some fifty bytes each.
 ROWS_HELD = 2_000_000
 
 
@@ -29,13 +30,13 @@ class Sample:
         return f" of one profile in {self.one_in}" if self.one_in > 1 else ""
 
 
-def sample_of(frame: DataFrame, unit_hash: str | None, most_rows: int, all_rows: int = 0) -> Sample:
-    """About ROWS_LOOKED_AT rows of a day of `most_rows`, and no more than ROWS_HELD of `all_rows`.
+def sample_of(frame: DataFrame, unit_hash: str | None, most_rows: int) -> Sample:
+    """About ROWS_LOOKED_AT rows of a day of `most_rows`.
 
     `unit_hash`: SQL, a profile's hash of 32 bits; None for a table that is looked at whole. Rows that were written
     before it was stored have none.
     """
-    one_in = max(1, math.ceil(most_rows / ROWS_LOOKED_AT), math.ceil(all_rows / ROWS_HELD))
+    one_in = max(1, math.ceil(most_rows / ROWS_LOOKED_AT))
     if one_in == 1 or unit_hash is None or UNIT not in frame.columns:
         return Sample(frame)
     end = F.lit(-(1 << 31) + (1 << 32) // one_in)
@@ -43,6 +44,18 @@ def sample_of(frame: DataFrame, unit_hash: str | None, most_rows: int, all_rows:
     if STORED_HASH in frame.columns:
         sample = sample.where((F.col(STORED_HASH) < end) | F.col(STORED_HASH).isNull())
     return Sample(sample, one_in)
+
+
+def held_together(rows: Mapping[date, int], one_in: int) -> Iterator[list[date]]:
+    """The days in groups, of which the driver holds the sampled rows at once. `rows`: of each day."""
+    group, held = list[date](), 0.0
+    for day, n in rows.items():
+        if group and held + n / one_in > ROWS_HELD:
+            yield group
+            group, held = [], 0.0
+        group.append(day)
+        held += n / one_in
+    yield group
 
 
 def brought(sample: Sample, columns: Mapping[str, Column]) -> pa.Table:

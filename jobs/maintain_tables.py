@@ -14,7 +14,6 @@ from metrics.schemas import Table
 
 log = logging.getLogger("watchlift.maintain_tables")
 _TARGET_BYTES = 1 << 30  # of a file: Delta's own default for OPTIMIZE
-_BY_PROFILE = ("profile_hash", "profile_id")  # events stay in the order in which they were ingested
 _AT_ONCE = 100  # partitions of a commit: what is done stays done when the job is killed
 
 
@@ -35,7 +34,7 @@ def maintain_tables(tables: Tables, days: Days) -> int:
 def _compact(tables: Tables, table: Table, settled: date) -> int:
     started, before = time.monotonic(), partitions_of(tables, table.name)
     chosen = [one for one in before if _is_crowded(one) and _is_before(one, settled)]
-    sort_by = next((name for name in _BY_PROFILE if name in table.columns), None)
+    sort_by = "profile_id" if "profile_id" in table.columns else None
     for first in range(0, len(chosen), _AT_ONCE):
         if not compact(tables, table.name, chosen[first : first + _AT_ONCE], sort_by):
             log.warning("%s: another job wrote to these partitions; left for the next run", table.name)

@@ -67,7 +67,7 @@ def _exposure_days(tables: Tables, frame: DataFrame, days: Days) -> dict[date, B
 
     Of large days the same sample of profiles in all three tables.
     """
-    most = _most_rows(tables, "profile_days", days)
+    most = max(_most_rows(tables, name, days) for name in ("exposures", "exposure_day_measures"))
 
     def sampled(rows: DataFrame) -> DataFrame:
         return sample_of(rows, PROFILE_HASH, most).rows

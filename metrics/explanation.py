@@ -40,15 +40,11 @@ class ArmMoments:
     n_profiles: int
     total: float
     total_of_squares: float
+    sd: float
 
     @property
     def mean(self) -> float:
         return self.total / self.n_profiles
-
-    @property
-    def sd(self) -> float:
-        about_mean = self.total_of_squares - self.total * self.mean
-        return math.sqrt(max(about_mean, 0.0) / max(self.n_profiles - 1, 1))
 
 
 @dataclass(frozen=True)
@@ -134,9 +130,12 @@ def _moments_by_arm(moments: Moments, column: str, arms: tuple[int, int]) -> dic
     found = {}
     for each in arms:
         products = moments.row_products[each]
-        squares = float(functional @ products @ functional)
+        n, total = round(products[0, 0]), float(products[0] @ functional)
+        centred = functional.copy()  # so that the digits of a large mean do not cost those of the spread
+        centred[0] -= total / n
+        about_mean = max(float(centred @ products @ centred), 0.0)
         found[moments.arms[each]] = ArmMoments(
-            round(products[0, 0]), float(products[0] @ functional), squares
+            n, total, float(functional @ products @ functional), math.sqrt(about_mean / max(n - 1, 1))
         )
     return found
 

@@ -46,10 +46,11 @@ def _allocate(arguments: argparse.Namespace) -> None:
     require_frozen(project, experiment)
     experiment = restarts_of(project).as_of(experiment, arguments.valid_from)
     share = experiment.stages[0] if arguments.share is None else arguments.share
-    _require_sense(experiment, share, arguments.valid_from, experiment.planned_end(project.catalogue))
+    known = allocations_of(project, experiment.id)
+    last = None if known else experiment.planned_end(project.catalogue)
+    _require_sense(experiment, share, arguments.valid_from, last)
     _require_watched(experiment, arguments.accept)
     at = start_of(arguments.valid_from)
-    known = allocations_of(project, experiment.id)
     before = in_force(known, at)
     reason = " ".join((arguments.reason or "").split())
     if not reason and (known or arguments.accept):
@@ -79,10 +80,11 @@ def _allocate(arguments: argparse.Namespace) -> None:
     print_answer(arguments, answer, text)
 
 
-def _require_sense(experiment: Experiment, share: float, day: date, planned_end: date) -> None:
+def _require_sense(experiment: Experiment, share: float, day: date, last: date | None) -> None:
     """Raises InputError where nobody is assigned, or not so many, or not on that day.
 
-    A share of 0 makes sense on any day: services may expose an experiment before its time, and long after it.
+    A share of 0 makes sense on any day: services may expose an experiment before its time, and long after it. One that
+    was opened may be opened again after its time: what shipped goes on being served. `last`: None for such a one.
     """
     if experiment.randomized_by == "none":
         raise InputError(f"experiment '{experiment.id}' is observational: nobody is assigned")
@@ -97,10 +99,10 @@ def _require_sense(experiment: Experiment, share: float, day: date, planned_end:
         raise InputError(
             f"epoch {ended.epoch} of '{experiment.id}' begins on {ended.valid_from}; give that day or a later one"
         )
-    if not experiment.opens <= day <= planned_end:
+    if day < experiment.opens or (last and day > last):
+        ends = f" and ends on {last}" if last else ""
         raise InputError(
-            f"--valid-from is {day}; '{experiment.id}' begins on {experiment.opens} and ends on {planned_end}: give a "
-            "day of these"
+            f"--valid-from is {day}; '{experiment.id}' begins on {experiment.opens}{ends}: give a day of these"
         )
 
 

@@ -28,9 +28,9 @@ def judged_events(raw: DataFrame, source: Source) -> DataFrame:
 def first_copies(events: DataFrame) -> DataFrame:
     """One row per event_id, day and profile, the copy with the smallest (ingest_day, source_file, row).
 
-    Copies are of one profile, so that one shuffle by profile and one sort serve this and every later reader: a file
-    holds all events of its profiles, those of one profile beside each other, in the order of profile_hash (the gain:
-    docs/performance.md).
+    With a column more, by which it is sorted, for not_yet_ingested. Copies are of one profile, so that one shuffle by
+    profile and one sort serve this and every later reader: a file holds all events of its profiles, those of one
+    profile beside each other, in the order of profile_hash (the gain: docs/performance.md).
 
     The first is the one with none before it. Of a row number Spark would infer that only one row per event is wanted,
     and sort all rows for that before the shuffle, too: dear where copies are few, as they are. The price: all copies of

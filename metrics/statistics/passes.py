@@ -7,7 +7,7 @@ Spark keeps a partition as one value, its rows sorted and written by Arrow: sort
 rows in Java costs more than all the sums made of them.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -23,6 +23,7 @@ from metrics.statistics.moments import Floats, Integers
 
 _ORDER = ("household", "arm", "profile")
 _PACKED = "rows BINARY"
+_VALUE_BYTES = 1 << 28  # of a value; Java's arrays end at eight times that
 _PARTS = "position INT, part INT, payload BINARY"
 _SCHEMA = pa.schema([("position", pa.int32()), ("part", pa.int32()), ("payload", pa.binary())])
 
@@ -166,10 +167,21 @@ def _packed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     if not found:
         return
     rows = sorted_rows(pa.Table.from_batches(found))
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_table(rows)
-    yield pa.RecordBatch.from_arrays([_one_value(sink.getvalue())], names=["rows"])
+    size = max(1, rows.num_rows * _VALUE_BYTES // max(rows.nbytes, 1))
+    for first in range(0, rows.num_rows, size):
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema) as writer:
+            writer.write_table(rows.slice(first, size))
+        yield pa.RecordBatch.from_arrays([_one_value(sink.getvalue())], names=["rows"])
+
+
+def unpacked(batches: Iterable[pa.RecordBatch]) -> RawRows | None:
+    """A partition's rows from the values that they are kept as; None where there are none."""
+    parts = []
+    for value in (value for batch in batches for value in batch["rows"]):
+        with pa.ipc.open_stream(value.as_buffer()) as reader:
+            parts.append(reader.read_all())
+    return raw_rows(pa.concat_tables(parts)) if parts else None
 
 
 def _one_value(payload: pa.Buffer) -> pa.Array:
@@ -183,9 +195,8 @@ def _on_packed(
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         part = TaskContext.get().partitionId()  # type: ignore[union-attr]
-        for packed in (batch["rows"][0] for batch in batches if batch.num_rows):
-            with pa.ipc.open_stream(packed.as_buffer()) as reader:
-                raw = raw_rows(reader.read_all())
+        raw = unpacked(batches)
+        if raw is not None:
             with one_thread():
                 for position, payload in kernel(raw.coded(levels) if levels else raw):
                     yield _record(position, part, payload)

@@ -135,6 +135,8 @@ class Rows:
         """Those of the control and one arm, which becomes arm 1."""
         if self.paired == arm:
             return self
+        if self.paired is not None:
+            raise ValueError(f"rows of arm {self.paired} hold none of arm {arm}")
         chosen = (self.arm == 0) | (self.arm == arm)
         if chosen.all():
             return replace(self, arm=(self.arm == arm).astype(np.int64), paired=arm)

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metrics.statistics.moments import run_sums
-from metrics.statistics.passes import HouseholdRows, RawRows, raw_rows, sorted_rows
+from metrics.statistics.passes import HouseholdRows, RawRows, _packed, raw_rows, sorted_rows, unpacked
 from metrics.statistics.survey import Cut, Tally
 from metrics.statistics.winsorize import type1_quantile
 
@@ -34,6 +35,18 @@ def test_codes_become_positions_among_everybodys_levels() -> None:
     rows = HouseholdRows(raw_rows(sorted_rows(ROWS)), None).coded({"device__code": ("mobile", "tv", "web")})
     assert rows.here is not None
     assert rows.here.columns["device__code"].tolist() == [1, 2, 1, 2]
+
+
+def test_a_partition_too_large_for_one_value_is_kept_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metrics.statistics.passes._VALUE_BYTES", 1)
+    kept = list(_packed(iter(ROWS.to_batches())))
+    assert len(kept) == ROWS.num_rows
+    raw, whole = unpacked(kept), raw_rows(sorted_rows(ROWS))
+    assert raw is not None
+    assert (raw.household.tolist(), raw.levels) == (whole.household.tolist(), whole.levels)
+    for name, values in whole.columns.items():
+        np.testing.assert_array_equal(raw.columns[name], values)
+    assert unpacked([]) is None
 
 
 def test_no_rows_have_no_levels() -> None:
