@@ -112,7 +112,7 @@ def day_facts(
     below: Mapping[date, Below] | None = None,
     known: Known | None = None,
 ) -> tuple[DayFacts, ...]:
-    """Facts for each of the days, rows or none; one or two Spark jobs, whatever the number of days.
+    """Facts for each of the days, rows or none; one or two Spark jobs, and one more for each further group of days.
 
     `version`: an aggregate over a day's rows that names them; `past`: what audits saw of other days; `floors`: the
     fewest rows of a day, 1 where not given. A floor of 0 says that no rows are due, and nothing usual is asked.
@@ -221,17 +221,16 @@ def _company(
     sample: Sample, suite: Suite, rows: Mapping[date, int]
 ) -> tuple[dict[date, int] | None, dict[date, DayShares] | None]:
     """What is asked of single rows' company, by day: repeated keys and shares; None where a column is missing."""
-    duplicates, spread = dict[date, int](), dict[date, DayShares]()
+    duplicates: dict[date, int] | None = {}
+    spread: dict[date, DayShares] | None = {}
     for days in held_together(rows, sample.one_in) if suite.day_column else [list(rows)]:
         some = sample
         if suite.day_column and len(days) < len(rows):
             some = replace(sample, rows=sample.rows.where(F.col(suite.day_column).isin(days)))
         looked_at = _looked_at(some, suite)
         repeated, shares = _duplicates(looked_at, some.rows, suite, days), _spread(looked_at, suite)
-        if repeated is None or shares is None:
-            return repeated, shares
-        duplicates |= repeated
-        spread |= shares
+        duplicates = None if duplicates is None or repeated is None else duplicates | repeated
+        spread = None if spread is None or shares is None else spread | shares
     return duplicates, spread
 
 
