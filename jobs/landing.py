@@ -167,6 +167,15 @@ class Landing:
         declared = {name.lower() for name in DataType.fromDDL(source.schema).names}  # type: ignore[attr-defined]
         return tuple(sorted(name for name in present if name.lower() not in declared))
 
+    def listed(self, source: Source, day: date) -> list[tuple[str, int, int]]:
+        """The day's files: address, bytes and time of change; of a Delta table its newest commit. Nothing is read."""
+        if source.format == "delta":
+            return [self._described(each) for each in self._found(f"{source.path}/_delta_log/*.json")][-1:]
+        return sorted(map(self._described, self._lying(self._found(source.path_on(day)))))
+
+    def _described(self, file: Any) -> tuple[str, int, int]:
+        return self._address(file.getPath()), file.getLen(), file.getModificationTime()
+
     def _note_left_out(self, source: Source, days: Sequence[date]) -> None:
         for day in _days_told(source, days) if self._damaged else []:
             damaged = sorted(self._damaged.intersection(self._files(self._found(source.path_on(day)))))
@@ -196,17 +205,18 @@ class Landing:
         return list(self._file_system(path).globStatus(path) or [])
 
     def _files(self, places: Sequence[Any]) -> list[str]:
+        return [self._address(file.getPath()) for file in self._lying(places)]
+
+    def _lying(self, places: Sequence[Any]) -> Iterator[Any]:
         """Files with something in them, but for hidden ones, at these places and below."""
-        files: list[str] = []
         for place in places:
             path = place.getPath()
             if path.getName().startswith(("_", ".")):
                 continue
             if place.isDirectory():
-                files += self._files(self._file_system(path).listStatus(path))
+                yield from self._lying(self._file_system(path).listStatus(path))
             elif place.getLen() > 0:
-                files.append(self._address(path))
-        return files
+                yield place
 
     def _file_system(self, path: Any) -> Any:
         return path.getFileSystem(self.spark._jsc.hadoopConfiguration())

@@ -12,13 +12,21 @@ from jobs.ingest_events import ingest_events
 from jobs.ingest_exposures import ingest_exposures
 from jobs.ingest_profiles import ingest_profiles
 from jobs.landing import Ingested
+from jobs.loaded_days import unless_done
 from jobs.roll_up_profile_days import roll_up_days
 from jobs.side_by_side import side_by_side
 from jobs.tables import Tables
 
 
-def run_day(tables: Tables, days: Days) -> None:
-    """Load the ingest days and roll up every event day that they touched, whole."""
+def run_day(tables: Tables, days: Days, again: bool = False) -> None:
+    """Load the ingest days and roll up every event day that they touched, whole.
+
+    Days that were done, and whose input is as it was, are left out, unless they are asked for `again`.
+    """
+    unless_done(tables, days, _run, again)
+
+
+def _run(tables: Tables, days: Days) -> None:
     import_expectations()
     ingested = _ingest(tables, days)
     note = rolled_up(tables)
@@ -44,7 +52,8 @@ def _ingest(tables: Tables, days: Days) -> Ingested:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return day_job("run_day", __doc__, run_day, argv)
+    flags = {"again": "do it even where nothing changed since it was done"}
+    return day_job("run_day", __doc__, run_day, argv, flags)
 
 
 if __name__ == "__main__":

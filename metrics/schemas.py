@@ -237,6 +237,12 @@ def _result_tables() -> tuple[Table, ...]:
 def _control_tables() -> tuple[Table, ...]:
     return (
         Table(
+            "loaded_days",
+            _columns("ingest_day DATE, input STRING, held ARRAY<STRING>, computed_at TIMESTAMP"),
+            ("ingest_day",),
+            ("ingest_day",),
+        ),
+        Table(
             "srm_checks",
             _columns("""experiment_id STRING, epoch INT, window_kind STRING, window_end TIMESTAMP,
                         window_end_day DATE, unit STRING, slice STRING, slice_value STRING,

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ _RECORDS = ("data_quality_results", "events_quarantine")
 
 def run_twice(service: Service) -> Outcome:
     outcome, tables = Outcome("a day run twice"), service.copy("loaded", "twice")
-    _try(outcome, load, tables, service.last)
+    _try(outcome, partial(load, again=True), tables, service.last)
     outcome.add(difference(tables, service.tables("loaded")))
     return outcome
 

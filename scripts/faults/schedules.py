@@ -14,6 +14,7 @@ from unittest.mock import patch
 from jobs.arguments import Days
 from jobs.event_commits import rolled_up
 from jobs.ingest_events import ingest_events
+from jobs.loaded_days import unless_done
 from jobs.roll_up_profile_days import roll_up_days
 from jobs.tables import Tables
 from scripts.faults.landing_files import land_events
@@ -110,11 +111,15 @@ def _do(tables: Tables, world: World, step: Step, due: set[date]) -> str:
         with patch("jobs.quarantine.Arrivals.set_aside", side_effect=Died), suppress(Died):
             ingest_events(tables, days)
     else:
-        touched = ingest_events(tables, days).touched
-        roll_up_days(tables, sorted(touched), rolled_up(tables))
+        unless_done(tables, days, _load)
         due.difference_update(days.all)
         world.died = None
     return f"{what} {days}"
+
+
+def _load(tables: Tables, days: Days) -> None:
+    touched = ingest_events(tables, days).touched
+    roll_up_days(tables, sorted(touched), rolled_up(tables))
 
 
 def _land(tables: Tables, world: World, day: date) -> None:

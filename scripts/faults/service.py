@@ -131,9 +131,9 @@ def lines_logged(job: Callable[[Tables, Days], object], tables: Tables, days: Da
     return max(counter.records, 1)
 
 
-def load(tables: Tables, days: Days) -> None:
-    """What the two DAGs do for a day."""
-    run_day(tables, days)
+def load(tables: Tables, days: Days, again: bool = False) -> None:
+    """What the two DAGs do for a day; `again`: also where it was done."""
+    run_day(tables, days, again)
     run_experiments(tables, days)
 
 

@@ -1,0 +1,118 @@
+"""A day whose input did not change is not run again; whatever its rows rest on makes it run again."""
+
+import logging
+import shutil
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs import loaded_days
+from jobs.arguments import Days
+from jobs.ingest_events import ingest_events
+from jobs.loaded_days import changed_days, inputs_of
+from jobs.run_day import run_day
+from jobs.tables import Tables, Where
+from metrics.configuration.project import load_project
+from tests.jobs.conftest import CONF, on
+from tests.jobs.landing_files import land_events, land_exposures, land_profiles
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+FIRST, LAST = "2026-03-01", "2026-03-02"
+BOTH = on(FIRST, LAST)
+
+
+@pytest.fixture(scope="module")
+def done(spark: SparkSession, empty_tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """Two days that were run; each test leaves them done."""
+    folder = tmp_path_factory.mktemp("done")
+    shutil.copytree(empty_tables / "tables", folder / "tables")
+    tables = Tables(spark, load_project(CONF, folder))
+    for day in (FIRST, LAST):
+        hour = f"{day}T12:00:00.000Z"
+        land_events(folder, day, {"event_id": day, "ts": hour})
+        land_exposures(folder, day, {"exposed_at": hour})
+        land_profiles(folder, day, {})
+    run_day(tables, BOTH)
+    return tables
+
+
+def due(tables: Tables, days: Days = BOTH) -> Days | None:
+    return changed_days(tables, inputs_of(tables, days.all))
+
+
+def versions(tables: Tables) -> dict[str, int]:
+    found = {name: tables.files(name) for name in tables.declared}
+    return {name: files.version() for name, files in found.items() if files is not None}
+
+
+def test_a_second_run_commits_nothing_and_starts_no_job(
+    done: Tables, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, context = versions(done), done.spark.sparkContext
+    caplog.set_level(logging.INFO, "watchlift")
+    context.setJobGroup("second", "")
+    run_day(done, BOTH)
+    assert not context.statusTracker().getJobIdsForGroup("second")
+    assert versions(done) == before
+    assert caplog.messages == [f"{BOTH}: nothing changed since it was done; --again does it all the same"]
+
+
+def test_configuration_code_and_epochs_make_all_days_run_again(
+    done: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(done, project=replace(done.project, conf_hash="other"))
+    assert due(other) == BOTH
+    with monkeypatch.context() as changed:
+        changed.setattr(loaded_days, "_code", lambda: "other")
+        assert due(done) == BOTH
+    assert due(done) is None
+    experiment = "homepage_ranking"
+    status = {"experiment_id": experiment, "epoch": 2, "slice": "restart", "slice_value": "2026-03-04"}
+    status |= {"status": "open", "reason": "srm", "since": datetime(2026, 3, 3, tzinfo=UTC), "run": "r"}
+    done.replace_rows("enrollment_status", [status], {"experiment_id": [experiment]})
+    assert due(done) == BOTH
+    done.replace_rows("enrollment_status", [], {"experiment_id": [experiment]})
+    assert due(done) is None
+
+
+def test_a_day_whose_audit_failed_or_rows_are_gone_runs_again(done: Tables) -> None:
+    where: Where = {"table": ["exposures"], "day": [date.fromisoformat(LAST)]}
+    columns = tuple(done.declared["data_quality_results"].columns)
+    passed = done.few_rows("data_quality_results", where, columns)
+    failed = {**passed[0], "severity": "critical", "success": False}
+    done.replace_rows("data_quality_results", [failed, *passed[1:]], where)
+    assert due(done) == on(LAST)
+    done.replace_rows("data_quality_results", passed, where)
+    assert due(done) is None
+    done.delete("profile_days", f"day = DATE'{FIRST}'")
+    assert due(done) == on(FIRST)
+    run_day(done, on(FIRST))
+    assert due(done) is None
+
+
+def test_files_that_came_or_changed_make_their_days_run_again(done: Tables) -> None:
+    folder = done.project.data_dir
+    land_events(folder, LAST, {"event_id": "more", "ts": f"{LAST}T13:00:00.000Z"}, hour="13")
+    assert due(done) == due(done, on(LAST)) == on(LAST)
+    assert due(done, on(FIRST)) is None
+    run_day(done, BOTH)  # the changed one alone
+    assert {row["event_id"] for row in done.read("events").collect()} == {FIRST, LAST, "more"}
+    assert due(done) is None
+    land_exposures(folder, FIRST, {"exposed_at": f"{FIRST}T11:00:00.000Z"})  # another file of that name
+    assert due(done) == on(FIRST)
+    land_profiles(folder, LAST, {"plan": "other"})
+    assert due(done) == BOTH
+    assert due(done, on(FIRST, "2026-03-03")) == on(FIRST, "2026-03-03")  # one that never was run
+    run_day(done, BOTH)
+
+
+def test_days_that_wait_to_be_rolled_up_make_all_run_again_and_so_does_a_wish(done: Tables) -> None:
+    ingest_events(done, on(LAST))
+    assert due(done, on(FIRST)) == on(FIRST)
+    before = versions(done)
+    run_day(done, on(LAST), again=True)
+    assert versions(done)["events"] > before["events"]
+    assert due(done) is None
