@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from datetime import date
 from functools import partial
+from pathlib import Path
 
 from pyspark.sql import SparkSession
 
@@ -19,6 +20,7 @@ from benchmarks.measuring import (
     Seconds,
     aimed,
     benchmark_parser,
+    in_turn,
     kept_folder,
     medians,
     publish,
@@ -29,20 +31,20 @@ from jobs.audit_table import audit_tables
 from jobs.roll_up_profile_days import roll_up_days
 from jobs.session import spark_session
 from jobs.tables import Tables
-from metrics.configuration.project import load_project
-from scripts.environment import ROOT, Settings, take_over
+from scripts.environment import Settings, take_over
 
 # As run_day asks for them: before the roll-up, and after it.
 BEFORE, AFTER = ("profiles", "exposures", "events"), ("profile_days", "exposure_day_measures")
 ALL, ROLL_UP = "all", "roll-up"
 
 
-def measure(tables: Tables, profiles: int, copies: int, rounds: int) -> list[Measured]:
+def measure(spark: SparkSession, folder: Path, profiles: int, copies: int, rounds: int) -> list[Measured]:
     """All of a day's audits, and each table's, against the roll-up of the same round; after a round not counted."""
-    days = one_day(tables, profiles, copies).all
+    tables, asked = one_day(spark, folder, profiles, copies)
+    days = asked.all
     events = tables.read_days("events", days).count()
-    found = [_round(tables, days) for _ in range(rounds + 1)][1:]
-    jobs = {name: _jobs_of(tables, name, days) for name in (*BEFORE, *AFTER)}
+    jobs: dict[str, int] = {}
+    found = in_turn(lambda: _round(tables, days, jobs), rounds)
     names = {ALL: f"the day's audits, {events:,} events"}
     names |= {name: f"audit of {name}, {n} Spark jobs" for name, n in jobs.items()}
     roll_ups = [each[ROLL_UP] for each in found]
@@ -53,21 +55,19 @@ def measure(tables: Tables, profiles: int, copies: int, rounds: int) -> list[Mea
     ]
 
 
-def _round(tables: Tables, days: Sequence[date]) -> dict[str, Seconds]:
-    """The audits as run_day makes them, then each alone."""
+def _round(tables: Tables, days: Sequence[date], jobs: dict[str, int]) -> dict[str, Seconds]:
+    """The audits as run_day makes them, then each alone, whose Spark jobs are counted."""
 
     def audits() -> None:
         audit_tables(tables, BEFORE, days)
         audit_tables(tables, AFTER, days)
 
     taken = {ROLL_UP: timed(lambda: roll_up_days(tables, days)), ALL: timed(audits)}
-    return taken | {name: timed(partial(audit_tables, tables, [name], days)) for name in (*BEFORE, *AFTER)}
-
-
-def _jobs_of(tables: Tables, name: str, days: Sequence[date]) -> int:
-    before = jobs_run(tables.spark)
-    audit_tables(tables, [name], days)
-    return jobs_run(tables.spark) - before
+    for name in (*BEFORE, *AFTER):
+        before = jobs_run(tables.spark)
+        taken[name] = timed(partial(audit_tables, tables, [name], days))
+        jobs[name] = jobs_run(tables.spark) - before
+    return taken
 
 
 def jobs_run(spark: SparkSession) -> int:
@@ -83,8 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     own = Settings(kept_folder(options.folder))
     take_over(own)
     with spark_session("audits") as spark:
-        tables = Tables(spark, load_project(ROOT / "conf", own.data_dir))
-        publish(measure(tables, options.profiles, options.copies, options.rounds), options.figures)
+        found = measure(spark, own.data_dir, options.profiles, options.copies, options.rounds)
+    publish(found, options.figures)
     return 0
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from benchmarks.measuring import Measured, Seconds, benchmark_parser, compared, kept_folder, publish, timed
@@ -20,11 +20,10 @@ from expectations.sample import sample_of
 from jobs.session import spark_session
 from jobs.tables import Tables
 from metrics.checksum import checksum
-from metrics.configuration.project import load_project
 from metrics.rollup.events import first_copies
 from metrics.rollup.profile_days import profile_days
 from metrics.schemas import PROFILE_HASH
-from scripts.environment import ROOT, Settings, take_over
+from scripts.environment import Settings, take_over
 
 _SAMPLED = 250 * 200_000
 
@@ -41,10 +40,10 @@ def by_event(events: DataFrame) -> DataFrame:
     return copies.where("_before IS NULL").drop("_before")
 
 
-def measure(tables: Tables, profiles: int, copies: int, rounds: int) -> list[Measured]:
+def measure(spark: SparkSession, folder: Path, profiles: int, copies: int, rounds: int) -> list[Measured]:
+    tables, days = one_day(spark, folder, profiles, copies)
     folder = tables.project.data_dir
-    days = one_day(tables, profiles, copies).all
-    landed = tables.read_days("events", days).repartition(16, "row", "event_id")
+    landed = tables.read_days("events", days.all).repartition(16, "row", "event_id")
     made: Mapping[str, Callable[[DataFrame], DataFrame]] = {"profile": by_profile, "event": by_event}
     kept = {name: folder / f"by-{name}" for name in ("landed", *made)}
     landed.write.mode("overwrite").parquet(str(kept["landed"]))
@@ -103,8 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     own = Settings(kept_folder(options.folder))
     take_over(own)
     with spark_session("layout") as spark:
-        tables = Tables(spark, load_project(ROOT / "conf", own.data_dir))
-        publish(measure(tables, options.profiles, options.copies, options.rounds), options.figures)
+        found = measure(spark, own.data_dir, options.profiles, options.copies, options.rounds)
+    publish(found, options.figures)
     return 0
 
 

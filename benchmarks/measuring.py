@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
 # Of processors, and of the clock on the wall.
 Seconds = tuple[float, float]
+Result = TypeVar("Result")
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -61,7 +63,7 @@ def aimed(is_of_size: bool, *aims: Aim) -> tuple[Aim, ...]:
 def benchmark_parser(description: str) -> argparse.ArgumentParser:
     """A parser with what every benchmark takes: rounds, where its data are kept, and where its figures go."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="after a cold one; 0: that one alone")
     parser.add_argument("--folder", type=Path, help="where the data are kept (default: a temporary folder)")
     parser.add_argument("--figures", type=Path, help="a JSON file for the figures (default: none)")
     return parser
@@ -91,6 +93,12 @@ def timed(work: Callable[[], object]) -> Seconds:
     return max(processor_seconds() - cpu, _TICK), time.monotonic() - wall
 
 
+def in_turn(one: Callable[[], Result], rounds: int) -> list[Result]:
+    """What so many rounds give, after one that does not count; of 0 rounds that one: a trial, cold."""
+    found = [one() for _ in range(rounds + 1)]
+    return found[1:] or found
+
+
 def compared(
     what: str,
     work: Callable[[], Seconds],
@@ -99,13 +107,12 @@ def compared(
     rounds: int,
     aims: Sequence[Aim] = (),
 ) -> Measured:
-    """Medians of rounds in turn, after one that does not count.
+    """Medians of rounds in turn, as `in_turn` has them.
 
     Both give their processor and wall seconds, as `timed` does; `other` no wall seconds where it is scaled up from a
     part.
     """
-    found = [(work(), other()) for _ in range(rounds + 1)][1:]
-    ours, others = zip(*found, strict=True)
+    ours, others = zip(*in_turn(lambda: (work(), other()), rounds), strict=True)
     return medians(what, ours, baseline, others, aims)
 
 

@@ -22,8 +22,7 @@ from jobs.arguments import Days
 from jobs.roll_up_profile_days import roll_up_days
 from jobs.session import spark_session
 from jobs.tables import Tables
-from metrics.configuration.project import load_project
-from scripts.environment import ROOT, Settings, take_over
+from scripts.environment import Settings, take_over
 
 TABLES = ("profile_days", "exposure_day_measures")
 
@@ -33,26 +32,22 @@ def measure(
 ) -> list[Measured]:
     """The greatest number of copies beside DuckDB, and beside the smallest, scaled up to as many events."""
     least, most = min(copies), max(copies)
-    tables = {
-        n: Tables(spark, load_project(ROOT / "conf", folder / f"{profiles}-{n}")) for n in (least, most)
-    }
-    days = {n: one_day(each, profiles, n) for n, each in tables.items()}
-    measured = [beside_duckdb(tables[most], days[most], rounds)]
+    (few, days), (many, _) = (one_day(spark, folder, profiles, n) for n in (least, most))
+    measured = [beside_duckdb(many, days, rounds)]
     if least < most:
-        events = {n: tables[n].read_days("events", days[n].all).count() for n in (least, most)}
-        scale = events[most] / events[least]
+        less, more = (each.read_days("events", days.all).count() for each in (few, many))
 
         def smaller() -> tuple[float, float | None]:
-            return timed(lambda: roll_up_days(tables[least], days[least].all))[0] * scale, None
+            return timed(lambda: roll_up_days(few, days.all))[0] * more / less, None
 
         measured.append(
             compared(
-                f"roll-up of {events[most]:,} events",
-                lambda: timed(lambda: roll_up_days(tables[most], days[most].all)),
-                f"of {events[least]:,}, scaled up to as many",
+                f"roll-up of {more:,} events",
+                lambda: timed(lambda: roll_up_days(many, days.all)),
+                f"of {less:,}, scaled up to as many",
                 smaller,
                 rounds,
-                aimed(events[most] >= 200_000_000 and events[least] <= 25_000_000, Aim("P3", "ratio", 1.15)),
+                aimed(more >= 200_000_000 and less <= 25_000_000, Aim("P3", "ratio", 1.15)),
             )
         )
     return measured

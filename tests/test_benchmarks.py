@@ -6,19 +6,26 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from benchmarks import experiments, layout, roll_up, settings, whole_day, whole_day_data
+from benchmarks import audits, experiments, layout, roll_up, settings, whole_day, whole_day_data
 from benchmarks.__main__ import main as benchmarks_main
 from benchmarks.measuring import Aim, Measured, compared, publish, report, timed
 from benchmarks.numpy_estimates import Estimates
 from benchmarks.pages import write_pages
+from benchmarks.service import one_day
 from benchmarks.statistics import measure
-from jobs.tables import Tables
-from metrics.configuration.project import load_project
 from metrics.errors import InputError
 from scripts.environment import ROOT, Settings
 from scripts.errors import RunError
 from scripts.progress import Progress
 from scripts.submit import submit
+
+PROFILES = 200
+
+
+@pytest.fixture(scope="module")
+def one_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For benchmarks that begin with the same day of so many profiles."""
+    return tmp_path_factory.mktemp("one_day")
 
 
 def test_work_shorter_than_the_clocks_tick_has_a_ratio() -> None:
@@ -31,7 +38,7 @@ def test_work_shorter_than_the_clocks_tick_has_a_ratio() -> None:
 
 @pytest.mark.slow
 def test_statistics_are_measured_against_what_runs_beside_them(spark: SparkSession, tmp_path: Path) -> None:
-    measured = measure(spark, tmp_path, rows=2_000, rounds=1, replicates=100)
+    measured = measure(spark, tmp_path, rows=2_000, rounds=0, replicates=100)
     table = report(measured)
     assert "| 2,000 profile rows to every estimate |" in table
     assert "| 100 bootstrap replicates of " in table
@@ -39,8 +46,8 @@ def test_statistics_are_measured_against_what_runs_beside_them(spark: SparkSessi
 
 
 @pytest.mark.slow
-def test_the_roll_up_makes_what_duckdb_makes_of_the_same_files(spark: SparkSession, tmp_path: Path) -> None:
-    beside_duckdb, growth = roll_up.measure(spark, tmp_path, profiles=400, copies=[1, 2], rounds=1)
+def test_the_roll_up_makes_what_duckdb_makes_of_the_same_files(spark: SparkSession, one_folder: Path) -> None:
+    beside_duckdb, growth = roll_up.measure(spark, one_folder, PROFILES, copies=[1, 2], rounds=0)
     assert beside_duckdb.baseline == "DuckDB, the same files"
     assert growth.aims == ()  # far too small for them
     with pytest.raises(AssertionError, match="profile_days: rows and sums are"):
@@ -48,18 +55,27 @@ def test_the_roll_up_makes_what_duckdb_makes_of_the_same_files(spark: SparkSessi
 
 
 @pytest.mark.slow
-def test_rows_by_profile_are_those_by_event(spark: SparkSession, tmp_path: Path) -> None:
-    tables = Tables(spark, load_project(ROOT / "conf", tmp_path))
-    measured = layout.measure(tables, profiles=200, copies=1, rounds=1)
+def test_rows_by_profile_are_those_by_event(spark: SparkSession, one_folder: Path) -> None:
+    measured = layout.measure(spark, one_folder, PROFILES, copies=1, rounds=0)
     assert [each.baseline for each in measured] == ["rows by event"] * 3
+    tables, _ = one_day(spark, one_folder, PROFILES, 1)
     events = tables.read("events")
     with pytest.raises(AssertionError, match="the rows are"):
         layout.require_same_rows(events, events.limit(1))
 
 
 @pytest.mark.slow
+def test_audits_are_measured_beside_the_roll_up(spark: SparkSession, one_folder: Path) -> None:
+    whole, *each = audits.measure(spark, one_folder, PROFILES, copies=1, rounds=0)
+    assert whole.baseline == "the roll-up"
+    assert [one.what.split(", ")[0] for one in each] == [
+        f"audit of {name}" for name in (*audits.BEFORE, *audits.AFTER)
+    ]
+
+
+@pytest.mark.slow
 def test_many_experiments_are_measured_against_one(spark: SparkSession, tmp_path: Path) -> None:
-    measured = experiments.measure(spark, tmp_path, profiles=400, experiments=2, rounds=1)
+    measured = experiments.measure(spark, tmp_path, profiles=400, experiments=2, rounds=0)
     assert measured.what == "2 experiments, 400 profiles"
 
 
