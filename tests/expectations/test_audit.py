@@ -312,6 +312,16 @@ def test_a_missing_column_fails_the_schema_and_every_rule_that_needs_it(spark: S
     assert "does not exist" in (the(results, "event_ts_not_null").details or "")
 
 
+def test_keys_repeated_on_days_looked_at_later_are_found_without_the_columns_of_shares(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("expectations.sample.ROWS_HELD", 0)  # each day is looked at alone
+    rows = [event(), *(event(later(1), event_id="twice") for _ in range(2))]
+    frame = frame_of(spark, EVENT_COLUMNS, rows).drop("device")
+    results = audited(frame, events_suite(), [DAY, later(1)])
+    assert [each.success for each in results if each.expectation == "key_unique"] == [True, False]
+
+
 def test_a_column_of_another_type_fails_the_schema_and_a_further_column_does_not(spark: SparkSession) -> None:
     frame = frame_of(spark, EVENT_COLUMNS, [event()])
     assert failed(audited(frame.selectExpr("*", "1 AS more"), events_suite())) == set()
