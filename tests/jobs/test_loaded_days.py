@@ -1,6 +1,7 @@
 """A day whose input did not change is not run again; whatever its rows rest on makes it run again."""
 
 import logging
+import os
 import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -12,7 +13,7 @@ from pyspark.sql import SparkSession
 from jobs import loaded_days
 from jobs.arguments import Days
 from jobs.ingest_events import ingest_events
-from jobs.loaded_days import changed_days, inputs_of
+from jobs.loaded_days import changed_days, inputs_of, unless_done
 from jobs.run_day import run_day
 from jobs.tables import Tables, Where
 from metrics.configuration.project import load_project
@@ -25,9 +26,9 @@ BOTH = on(FIRST, LAST)
 
 
 @pytest.fixture(scope="module")
-def done(spark: SparkSession, empty_tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
-    """Two days that were run; each test leaves them done."""
-    folder = tmp_path_factory.mktemp("done")
+def ran(spark: SparkSession, empty_tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """Two days that were run."""
+    folder = tmp_path_factory.mktemp("ran")
     shutil.copytree(empty_tables / "tables", folder / "tables")
     tables = Tables(spark, load_project(CONF, folder))
     for day in (FIRST, LAST):
@@ -37,6 +38,14 @@ def done(spark: SparkSession, empty_tables: Path, tmp_path_factory: pytest.TempP
         land_profiles(folder, day, {})
     run_day(tables, BOTH)
     return tables
+
+
+@pytest.fixture
+def done(ran: Tables, tmp_path: Path) -> Tables:
+    """The same, in tables of the test's own; landing files are shared."""
+    shutil.copytree(ran.project.data_dir / "tables", tmp_path / "tables")
+    places = replace(ran.project.tables, root=str(tmp_path / "tables"))
+    return replace(ran, project=replace(ran.project, tables=places))
 
 
 def due(tables: Tables, days: Days = BOTH) -> Days | None:
@@ -58,6 +67,41 @@ def test_a_second_run_commits_nothing_and_starts_no_job(
     assert not context.statusTracker().getJobIdsForGroup("second")
     assert versions(done) == before
     assert caplog.messages == [f"{BOTH}: nothing changed since it was done; --again does it all the same"]
+    asked: list[Days] = []
+    unless_done(done, on(LAST), lambda _, days: asked.append(days), again=True)
+    assert asked == [on(LAST)]
+
+
+def test_what_died_on_its_way_is_done_again(done: Tables) -> None:
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    later = on("2026-03-03")
+    with pytest.raises(KeyboardInterrupt):
+        unless_done(done, later, dies)
+    assert due(done, later) == later
+
+
+def test_files_that_came_or_changed_make_their_days_run_again(done: Tables) -> None:
+    landing = done.project.data_dir / "landing"
+    (exposures,) = landing.glob(f"exposures/ingest_day={FIRST}/*/*")
+    (profiles,) = landing.glob(f"profiles/ingest_day={LAST}/*")
+    for path, expected in ((exposures, on(FIRST)), (profiles, on(LAST))):
+        since = path.stat().st_mtime_ns
+        os.utime(path, ns=(since + 10**9, since + 10**9))
+        assert due(done) == expected
+        os.utime(path, ns=(since, since))
+    assert due(done) is None
+    assert due(done, on(FIRST, "2026-03-03")) == on("2026-03-03")
+    more = land_events(
+        done.project.data_dir, LAST, {"event_id": "more", "ts": f"{LAST}T13:00:00.000Z"}, hour="13"
+    )
+    assert due(done) == on(LAST)
+    assert due(done, on(FIRST)) is None
+    run_day(done, BOTH)
+    assert {row["event_id"] for row in done.read("events").collect()} == {FIRST, LAST, "more"}
+    assert due(done) is None
+    more.unlink()
 
 
 def test_configuration_code_and_epochs_make_all_days_run_again(
@@ -74,8 +118,6 @@ def test_configuration_code_and_epochs_make_all_days_run_again(
     status |= {"status": "open", "reason": "srm", "since": datetime(2026, 3, 3, tzinfo=UTC), "run": "r"}
     done.replace_rows("enrollment_status", [status], {"experiment_id": [experiment]})
     assert due(done) == BOTH
-    done.replace_rows("enrollment_status", [], {"experiment_id": [experiment]})
-    assert due(done) is None
 
 
 def test_a_day_whose_audit_failed_or_rows_are_gone_runs_again(done: Tables) -> None:
@@ -86,33 +128,10 @@ def test_a_day_whose_audit_failed_or_rows_are_gone_runs_again(done: Tables) -> N
     done.replace_rows("data_quality_results", [failed, *passed[1:]], where)
     assert due(done) == on(LAST)
     done.replace_rows("data_quality_results", passed, where)
-    assert due(done) is None
     done.delete("profile_days", f"day = DATE'{FIRST}'")
     assert due(done) == on(FIRST)
-    run_day(done, on(FIRST))
-    assert due(done) is None
 
 
-def test_files_that_came_or_changed_make_their_days_run_again(done: Tables) -> None:
-    folder = done.project.data_dir
-    land_events(folder, LAST, {"event_id": "more", "ts": f"{LAST}T13:00:00.000Z"}, hour="13")
-    assert due(done) == due(done, on(LAST)) == on(LAST)
-    assert due(done, on(FIRST)) is None
-    run_day(done, BOTH)  # the changed one alone
-    assert {row["event_id"] for row in done.read("events").collect()} == {FIRST, LAST, "more"}
-    assert due(done) is None
-    land_exposures(folder, FIRST, {"exposed_at": f"{FIRST}T11:00:00.000Z"})  # another file of that name
-    assert due(done) == on(FIRST)
-    land_profiles(folder, LAST, {"plan": "other"})
-    assert due(done) == BOTH
-    assert due(done, on(FIRST, "2026-03-03")) == on(FIRST, "2026-03-03")  # one that never was run
-    run_day(done, BOTH)
-
-
-def test_days_that_wait_to_be_rolled_up_make_all_run_again_and_so_does_a_wish(done: Tables) -> None:
+def test_days_that_wait_to_be_rolled_up_make_all_run_again(done: Tables) -> None:
     ingest_events(done, on(LAST))
     assert due(done, on(FIRST)) == on(FIRST)
-    before = versions(done)
-    run_day(done, on(LAST), again=True)
-    assert versions(done)["events"] > before["events"]
-    assert due(done) is None
