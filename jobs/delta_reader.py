@@ -141,6 +141,14 @@ def version_of(location: TableLocation, name: str) -> int | None:
     return table.version() if table else None
 
 
+def version_by(location: TableLocation, name: str, moment: datetime) -> int | None:
+    """The table's newest version at a moment; None where its log does not reach back so far, or it does not exist."""
+    table = _open(location, name)
+    commits = table.history() if table else []
+    by_then = [commit["version"] for commit in commits if commit["timestamp"] <= moment.timestamp() * 1000]
+    return max(by_then, default=None)
+
+
 def days_of(location: TableLocation, name: str) -> list[date]:
     """The days that a table partitioned by `day` has, ascending. From its log, no row is read."""
     table = _open(location, name)

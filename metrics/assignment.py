@@ -146,6 +146,18 @@ def in_force(allocations: Iterable[Allocation], at: datetime) -> Allocation | No
     return max(begun, key=lambda each: each.effective_from, default=None)
 
 
+def share_before(allocations: Iterable[Allocation], at: datetime, share: float) -> float:
+    """The share from which people set one experiment's from `at` on; 0 where it had none.
+
+    Where it has that share from then on already, as after a run that was killed on its way: the share until then.
+    """
+    known = list(allocations)
+    now = in_force(known, at)
+    if now and (now.effective_from, now.exposed_share) == (at, share):
+        now = in_force((each for each in known if each.effective_from < at), at)
+    return now.exposed_share if now else 0.0
+
+
 def is_closed(allocations: Iterable[Allocation], at: datetime) -> bool:
     """Whether one experiment's share is 0 then: rolled back, or closed by people."""
     now = in_force(allocations, at)

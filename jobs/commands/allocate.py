@@ -8,7 +8,7 @@ from typing import Any
 
 from jobs.arguments import parse_day
 from jobs.commands.common import add_command, finite, print_answer
-from metrics.assignment import in_force
+from metrics.assignment import share_before
 from metrics.configuration.experiment import BUCKETS, Experiment
 from metrics.enrollment import start_of
 from metrics.errors import InputError
@@ -51,7 +51,6 @@ def _allocate(arguments: argparse.Namespace) -> None:
     _require_sense(experiment, share, arguments.valid_from, last)
     _require_watched(experiment, arguments.accept)
     at = start_of(arguments.valid_from)
-    before = in_force(known, at)
     reason = " ".join((arguments.reason or "").split())
     if not reason and (known or arguments.accept):
         raise InputError(
@@ -67,8 +66,8 @@ def _allocate(arguments: argparse.Namespace) -> None:
                 "day"
             )
         if reason:
-            share_before = before.exposed_share if before else 0.0
-            keep_override(tables, experiment, (share_before, share), at, reason, tuple(arguments.accept))
+            shares = share_before(known, at, share), share
+            keep_override(tables, experiment, shares, at, reason, tuple(arguments.accept))
     answer = asdict(made) | {"effective_from": made.effective_from.isoformat()}
     buckets = ", ".join(f"{first} to {end - 1}" for first, end in made.layer_buckets) or "none"
     arms = ", ".join(f"{arm} {part:g}" for arm, part in made.shares_in_order.items())

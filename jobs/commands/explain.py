@@ -16,7 +16,9 @@ from metrics.readout.document import jsonable
 from metrics.readout.model import Readout
 from metrics.rows import Estimate, LookRow
 
-_TABLES = ("events", "exposures", "profile_days", "profile_windows", "moments", "estimates", "power", "looks")
+# What an estimate is computed from, and what is written with it or after it.
+_READ = ("events", "exposures", "profile_days", "exposure_day_measures", "profile_windows")
+_WRITTEN = ("moments", "estimates", "looks")
 _WIDTH = 80
 
 
@@ -31,7 +33,14 @@ def add_commands(commands: Any) -> None:
 
 
 def _explain(arguments: argparse.Namespace) -> None:
-    from jobs.delta_reader import analysis_days, moments_of, readout_rows_of, restarts_of, version_of
+    from jobs.delta_reader import (
+        analysis_days,
+        moments_of,
+        readout_rows_of,
+        restarts_of,
+        version_by,
+        version_of,
+    )
     from metrics.configuration.project import load_project
     from metrics.readout.build import build_readout
     from metrics.statistics.layout import ALL, has_outcome
@@ -72,7 +81,12 @@ def _explain(arguments: argparse.Namespace) -> None:
         "estimate": jsonable(asdict(row)),
         "look": jsonable(looks[-1]) if looks else None,
         "reading": jsonable(reading.reading),
-        "table_versions": {name: version_of(project.tables, name) for name in _TABLES},
+        "table_versions": {
+            "read": {name: version_by(project.tables, name, row.computed_at) for name in _READ}
+            if row.computed_at
+            else {},
+            "now": {name: version_of(project.tables, name) for name in _WRITTEN},
+        },
     }
     text = "\n".join(_lines(explanation, row, formula, looks[-1] if looks else None, readout)) + "\n"
     print_answer(arguments, {"explanation": explanation}, text)
@@ -136,13 +150,19 @@ def _lines(
     yield from _formula_lines(row, formula)
     yield from _look_lines(row, look)
     yield from _wrap("READ AS", f"{told['reading']['kind']}: {told['reading']['sentence']}")
-    versions = ", ".join(f"{name} {n}" for name, n in told["table_versions"].items() if n is not None)
-    yield from _wrap("RESTS ON", f"versions of tables now: {versions}")
+    read, now = (_versions(told["table_versions"][when]) for when in ("read", "now"))
+    yield from _wrap("RESTS ON", f"versions of tables when it was computed: {read}")
+    yield from _wrap("", f"and now, of what was written with it: {now}")
     yield from _wrap(
         "",
         f"rows {row.input_version}, metric {row.metric_version}, experiment file {row.spec_hash}, "
         f"code {row.code_version}, audit {row.quality_run_id}",
     )
+
+
+def _versions(found: Mapping[str, int | None]) -> str:
+    known = [f"{name} {n}" for name, n in found.items() if n is not None]
+    return ", ".join(known) or "their logs do not reach back so far"
 
 
 def _formula_lines(row: Estimate, formula: Formula | None) -> Iterator[str]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from scipy.stats import chi2_contingency
 
-from metrics.assignment import Allocation, allocate, buckets_of, in_force, ranges_of
+from metrics.assignment import Allocation, allocate, buckets_of, in_force, ranges_of, share_before
 from metrics.bucketing import BUCKETS
 from metrics.configuration.experiment import Restart
 from metrics.errors import InputError
@@ -44,6 +44,17 @@ def test_experiments_of_one_layer_share_nobody_however_their_shares_grow_in_turn
     assert not buckets_of(grown.layer_buckets) & buckets_of(second.layer_buckets)
     assert not arms_of(grown).keys() & arms_of(second).keys()
     assert arms_of(first).items() <= arms_of(grown).items()
+
+
+def test_the_share_before_an_override_is_the_same_when_it_is_repeated() -> None:
+    day = timedelta(1)
+    stage = allocate(FIRST, 0.05, NOW)
+    planned = allocate(FIRST, 0.2, NOW + day, own=stage)
+    assert share_before([], NOW, 0.05) == 0
+    assert share_before([stage], NOW + day, 0.2) == 0.05
+    assert share_before([stage, planned], NOW + day, 0.2) == 0.05  # killed before it was recorded
+    assert share_before([stage, planned], NOW + day, 0.05) == 0.2
+    assert share_before([stage, planned], NOW + 2 * day, 0.2) == 0.2
 
 
 def test_the_holdout_is_in_no_experiment() -> None:
