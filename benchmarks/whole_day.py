@@ -73,7 +73,8 @@ def measure(spark: SparkSession, folder: Path, profiles: int, copies: int, round
             aimed(events >= 50_000_000, Aim("P2", "ratio", 2.5)),
         )
         require_same_answers(left[0], day, found)
-    return [whole, *(_part(name, product[1:], script[1:]) for name in PARTS)]
+    counted = max(rounds, 1)
+    return [whole, *(_part(name, product[-counted:], script[-counted:]) for name in PARTS)]
 
 
 @contextmanager
