@@ -42,10 +42,10 @@ def by_event(events: DataFrame) -> DataFrame:
 
 def measure(spark: SparkSession, folder: Path, profiles: int, copies: int, rounds: int) -> list[Measured]:
     tables, days = one_day(spark, folder, profiles, copies)
-    folder = tables.project.data_dir
+    own = tables.project.data_dir
     landed = tables.read_days("events", days.all).repartition(16, "row", "event_id")
     made: Mapping[str, Callable[[DataFrame], DataFrame]] = {"profile": by_profile, "event": by_event}
-    kept = {name: folder / f"by-{name}" for name in ("landed", *made)}
+    kept = {name: own / f"by-{name}" for name in ("landed", *made)}
     landed.write.mode("overwrite").parquet(str(kept["landed"]))
 
     def write(name: str) -> Seconds:

@@ -33,8 +33,8 @@ def one_day(spark: SparkSession, folder: Path, profiles: int, copies: int) -> tu
     service = Service(profiles, experiment.start, days=1, exposed_share=1.0)
     days = Days(service.first_day, service.last_day)
     made = tables.project.data_dir / "made"
+    tables.create()
     if not made.exists():
-        tables.create()
         if copies == 1:
             simulate(spark, tables.project, experiment, service, file_format="json", truth_days=0)
             run_day(tables, days)

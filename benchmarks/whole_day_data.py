@@ -74,7 +74,9 @@ class WholeDay:
             shutil.rmtree(old)
         name = f"round-{number}"
         shutil.copytree(self.folder / "before", self.folder / name, copy_function=_linked)
-        return Tables(self.spark, self.project(name))
+        tables = Tables(self.spark, self.project(name))
+        tables.create()  # what is new since the data were made
+        return tables
 
 
 def whole_day(spark: SparkSession, folder: Path, profiles: int, copies: int) -> WholeDay:

@@ -21,7 +21,8 @@ Only its success emits the asset `watchlift://profile_days`, which starts `exper
    rule are in `events_quarantine` with their reasons. Nothing downstream has run, and no readout was made of it.
 3. `… is damaged` in its log: that landing file was left out of a run that went on; it is in `events_quarantine`, too.
 4. Mend the landing files (or `conf/sources.yml`), then clear the task. The job replaces the day, so clearing is safe;
-   later ingest days that share an event day with it are loaded again by the job itself.
+   later ingest days that share an event day with it are loaded again by the job itself. Of a day that was done, and
+   whose files, configuration and tables are as they were then, it says that nothing changed, and succeeds.
 
 **Backfill** `airflow backfill create --dag-id daily_metrics --from-date 2026-03-01 --to-date 2026-03-14T12:00`: a range
 of partition dates, which are at 02:00 of their day, so that the last day needs an hour after that. Many days at once

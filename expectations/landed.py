@@ -19,6 +19,9 @@ SUITE = Suite(
 )
 
 
+FILES_WHOLE = "files_whole"
+
+
 @dataclass(frozen=True)
 class SourceDay:
     """What came of a source on an ingest day.
@@ -56,7 +59,7 @@ def landed_results(came: SourceDay) -> tuple[AuditResult, ...]:
     return (
         share("rows_kept", "critical", came.broken, f": {counts}" if counts else ""),
         *(share(reason, "warning", n) for reason, n in came.reasons),
-        listed("files_whole", not damaged, damaged, f"{damaged} damaged files"),
+        listed(FILES_WHOLE, not damaged, damaged, f"{damaged} damaged files"),
         *([listed("columns_new", True, len(new), ", ".join(new))] if new else []),
     )
 

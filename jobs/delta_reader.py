@@ -1,6 +1,7 @@
 """Reads result tables without Spark, with delta-rs: a readout needs a few rows, not a cluster."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -144,8 +145,9 @@ def version_of(location: TableLocation, name: str) -> int | None:
 def version_by(location: TableLocation, name: str, moment: datetime) -> int | None:
     """The table's newest version at a moment; None where its log does not reach back so far, or it does not exist."""
     table = _open(location, name)
+    until = moment.timestamp() * 1000
     commits = table.history() if table else []
-    by_then = [commit["version"] for commit in commits if commit["timestamp"] <= moment.timestamp() * 1000]
+    by_then = [each["version"] for each in commits if each.get("timestamp", math.inf) <= until]
     return max(by_then, default=None)
 
 

@@ -170,7 +170,7 @@ class Landing:
     def listed(self, source: Source, day: date) -> list[tuple[str, int, int]]:
         """The day's files: address, bytes and time of change; of a Delta table its newest commit. Nothing is read."""
         if source.format == "delta":
-            return [self._described(each) for each in self._found(f"{source.path}/_delta_log/*.json")][-1:]
+            return [self._described(each) for each in self._found(f"{source.path}/_delta_log/*.json")[-1:]]
         return sorted(map(self._described, self._lying(self._found(source.path_on(day)))))
 
     def _described(self, file: Any) -> tuple[str, int, int]:
@@ -211,7 +211,8 @@ class Landing:
         """Files with something in them, but for hidden ones, at these places and below."""
         for place in places:
             path = place.getPath()
-            if path.getName().startswith(("_", ".")):
+            name = path.getName()
+            if name.startswith(".") or (name.startswith("_") and "=" not in name):  # as Spark has it
                 continue
             if place.isDirectory():
                 yield from self._lying(self._file_system(path).listStatus(path))

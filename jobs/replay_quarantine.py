@@ -13,7 +13,7 @@ from jobs import ingest_exposures
 from jobs.application import day_job
 from jobs.arguments import Days
 from jobs.audit_table import audit_tables
-from jobs.event_commits import rolled_up
+from jobs.event_commits import noted, rolled_up
 from jobs.ingest_events import merge_events
 from jobs.quarantine import QUARANTINE
 from jobs.roll_up_profile_days import roll_up_days
@@ -73,7 +73,9 @@ def _roll_up(tables: Tables, touched: Sequence[date]) -> None:
     if not touched:
         return
     audit_tables(tables, ["exposures", "events"], touched)
-    roll_up_days(tables, touched, rolled_up(tables))
+    # Event days that another run left are not rolled up here, and go on waiting.
+    others_wait = noted(tables).to_roll_up.difference(touched)
+    roll_up_days(tables, touched, None if others_wait else rolled_up(tables))
     audit_tables(tables, ["profile_days", "exposure_day_measures"], touched)
 
 

@@ -153,7 +153,7 @@ def share_before(allocations: Iterable[Allocation], at: datetime, share: float) 
     """
     known = list(allocations)
     now = in_force(known, at)
-    if now and (now.effective_from, now.exposed_share) == (at, share):
+    if now and now.effective_from == at and abs(now.exposed_share - share) < 0.5 / BUCKETS:
         now = in_force((each for each in known if each.effective_from < at), at)
     return now.exposed_share if now else 0.0
 

@@ -238,7 +238,7 @@ def _control_tables() -> tuple[Table, ...]:
     return (
         Table(
             "loaded_days",
-            _columns("ingest_day DATE, input STRING, held ARRAY<STRING>, computed_at TIMESTAMP"),
+            _columns("ingest_day DATE, input STRING, output STRING, computed_at TIMESTAMP"),
             ("ingest_day",),
             ("ingest_day",),
         ),

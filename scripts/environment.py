@@ -16,10 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FOREIGN = ("SPARK_CONF_DIR", "PYTHONPATH", "PYTHONHOME", "PYSPARK_DRIVER_PYTHON", "AIRFLOW_CONFIG")
 
 # For sessions whose tables hold a few rows, where all time is Spark's own: no generated code for projections, which
-# takes a quarter of a small job, no plan that is made anew after each shuffle, which makes a job of each and takes a
-# tenth, and no page of memory of 32 MB for a join of three rows.
+# takes a quarter of a small job, and no page of memory of 32 MB for a join of three rows.
 FEW_ROWS = {
-    "spark.sql.adaptive.enabled": "false",
     "spark.sql.shuffle.partitions": "1",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",

@@ -16,9 +16,9 @@ from metrics.readout.document import jsonable
 from metrics.readout.model import Readout
 from metrics.rows import Estimate, LookRow
 
-# What an estimate is computed from, and what is written with it or after it.
+# What an estimate is computed from, and what is planned, or written with it or after it.
 _READ = ("events", "exposures", "profile_days", "exposure_day_measures", "profile_windows")
-_WRITTEN = ("moments", "estimates", "looks")
+_WRITTEN = ("moments", "estimates", "power", "looks")
 _WIDTH = 80
 
 
@@ -82,7 +82,7 @@ def _explain(arguments: argparse.Namespace) -> None:
         "look": jsonable(looks[-1]) if looks else None,
         "reading": jsonable(reading.reading),
         "table_versions": {
-            "read": {name: version_by(project.tables, name, row.computed_at) for name in _READ}
+            "when_computed": {name: version_by(project.tables, name, row.computed_at) for name in _READ}
             if row.computed_at
             else {},
             "now": {name: version_of(project.tables, name) for name in _WRITTEN},
@@ -150,9 +150,9 @@ def _lines(
     yield from _formula_lines(row, formula)
     yield from _look_lines(row, look)
     yield from _wrap("READ AS", f"{told['reading']['kind']}: {told['reading']['sentence']}")
-    read, now = (_versions(told["table_versions"][when]) for when in ("read", "now"))
-    yield from _wrap("RESTS ON", f"versions of tables when it was computed: {read}")
-    yield from _wrap("", f"and now, of what was written with it: {now}")
+    then, now = (_versions(told["table_versions"][when]) for when in ("when_computed", "now"))
+    yield from _wrap("RESTS ON", f"versions of tables when it was computed: {then}")
+    yield from _wrap("", f"and now, of what was written before or after it: {now}")
     yield from _wrap(
         "",
         f"rows {row.input_version}, metric {row.metric_version}, experiment file {row.spec_hash}, "
@@ -162,7 +162,7 @@ def _lines(
 
 def _versions(found: Mapping[str, int | None]) -> str:
     known = [f"{name} {n}" for name, n in found.items() if n is not None]
-    return ", ".join(known) or "their logs do not reach back so far"
+    return ", ".join(known) or "not known any more"
 
 
 def _formula_lines(row: Estimate, formula: Formula | None) -> Iterator[str]:

@@ -10,9 +10,8 @@ from deltalake import DeltaTable
 from jobs.delta_dataset import dataset_of
 from jobs.tables import Tables
 
-# Who computed a row, when, of files in which folder, and with which other days it was checked: no part of what a run
-# should leave.
-AUDIT_COLUMNS = ("computed_at", "code_version", "since", "run", "replayed_on", "details", "input")
+# Who computed a row, when, of which files, and with which other days it was checked: no part of what a run leaves.
+AUDIT_COLUMNS = ("computed_at", "code_version", "since", "run", "replayed_on", "details", "input", "output")
 # What tells how an event arrived: another order of arrival, other values.
 ARRIVAL_COLUMNS = ("ingest_day", "source_file", "row")
 # A decision or look made again from other rows is a row more; what is expected is those of the rows that there are.

@@ -6,14 +6,19 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
+from benchmarks.audits import jobs_run
 from jobs import loaded_days
 from jobs.arguments import Days
 from jobs.ingest_events import ingest_events
 from jobs.loaded_days import changed_days, inputs_of, unless_done
+from jobs.roll_up_profile_days import roll_up_days
 from jobs.run_day import run_day
 from jobs.tables import Tables, Where
 from metrics.configuration.project import load_project
@@ -22,6 +27,12 @@ from tests.jobs.landing_files import land_events, land_exposures, land_profiles
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 FIRST, LAST = "2026-03-01", "2026-03-02"
+PASSED: dict[str, Any] = {
+    "table": "events_quarantine",
+    "expectation": "events.playback_files_whole",
+    "run_id": "r",
+}
+PASSED |= {"severity": "warning", "observed": None, "unexpected_count": 1, "details": None}
 BOTH = on(FIRST, LAST)
 
 
@@ -60,11 +71,10 @@ def versions(tables: Tables) -> dict[str, int]:
 def test_a_second_run_commits_nothing_and_starts_no_job(
     done: Tables, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before, context = versions(done), done.spark.sparkContext
+    before, jobs_before = versions(done), jobs_run(done.spark)
     caplog.set_level(logging.INFO, "watchlift")
-    context.setJobGroup("second", "")
     run_day(done, BOTH)
-    assert not context.statusTracker().getJobIdsForGroup("second")
+    assert jobs_run(done.spark) == jobs_before
     assert versions(done) == before
     assert caplog.messages == [f"{BOTH}: nothing changed since it was done; --again does it all the same"]
     asked: list[Days] = []
@@ -72,17 +82,23 @@ def test_a_second_run_commits_nothing_and_starts_no_job(
     assert asked == [on(LAST)]
 
 
-def test_what_died_on_its_way_is_done_again(done: Tables) -> None:
-    def dies(*_: object) -> None:
+def test_what_died_on_its_way_is_done_again_though_its_input_is_as_it_was(done: Tables) -> None:
+    """A file came, its run died late, and the file was taken away: the tables hold what it brought."""
+
+    def dies(tables: Tables, days: Days) -> None:
+        roll_up_days(tables, days.all)
         raise KeyboardInterrupt
 
-    later = on("2026-03-03")
+    more = land_events(done.project.data_dir, LAST, {"event_id": "more"}, hour="13")
     with pytest.raises(KeyboardInterrupt):
-        unless_done(done, later, dies)
-    assert due(done, later) == later
+        unless_done(done, on(LAST), dies)
+    more.unlink()
+    assert due(done) == on(LAST)
 
 
-def test_files_that_came_or_changed_make_their_days_run_again(done: Tables) -> None:
+def test_files_that_came_or_changed_make_their_days_run_again(
+    done: Tables, caplog: pytest.LogCaptureFixture
+) -> None:
     landing = done.project.data_dir / "landing"
     (exposures,) = landing.glob(f"exposures/ingest_day={FIRST}/*/*")
     (profiles,) = landing.glob(f"profiles/ingest_day={LAST}/*")
@@ -93,12 +109,12 @@ def test_files_that_came_or_changed_make_their_days_run_again(done: Tables) -> N
         os.utime(path, ns=(since, since))
     assert due(done) is None
     assert due(done, on(FIRST, "2026-03-03")) == on("2026-03-03")
-    more = land_events(
-        done.project.data_dir, LAST, {"event_id": "more", "ts": f"{LAST}T13:00:00.000Z"}, hour="13"
-    )
+    hour = f"{LAST}T13:00:00.000Z"
+    more = land_events(done.project.data_dir, LAST, {"event_id": "more", "ts": hour}, hour="13")
     assert due(done) == on(LAST)
-    assert due(done, on(FIRST)) is None
+    caplog.set_level(logging.INFO, "watchlift.loaded_days")
     run_day(done, BOTH)
+    assert caplog.messages == [f"{BOTH}: {on(LAST)} alone, the rest was done and did not change"]
     assert {row["event_id"] for row in done.read("events").collect()} == {FIRST, LAST, "more"}
     assert due(done) is None
     more.unlink()
@@ -110,7 +126,7 @@ def test_configuration_code_and_epochs_make_all_days_run_again(
     other = replace(done, project=replace(done.project, conf_hash="other"))
     assert due(other) == BOTH
     with monkeypatch.context() as changed:
-        changed.setattr(loaded_days, "_code", lambda: "other")
+        changed.setattr(loaded_days, "_CODE", "other")
         assert due(done) == BOTH
     assert due(done) is None
     experiment = "homepage_ranking"
@@ -120,16 +136,51 @@ def test_configuration_code_and_epochs_make_all_days_run_again(
     assert due(done) == BOTH
 
 
-def test_a_day_whose_audit_failed_or_rows_are_gone_runs_again(done: Tables) -> None:
-    where: Where = {"table": ["exposures"], "day": [date.fromisoformat(LAST)]}
-    columns = tuple(done.declared["data_quality_results"].columns)
-    passed = done.few_rows("data_quality_results", where, columns)
-    failed = {**passed[0], "severity": "critical", "success": False}
-    done.replace_rows("data_quality_results", [failed, *passed[1:]], where)
+WRITTEN = ("events", "exposures", "profile_days", "exposure_day_measures", "data_quality_results")
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_whatever_others_write_or_take_away_makes_its_days_run_again(done: Tables, name: str) -> None:
+    done.delete(name, f"day = DATE'{LAST}'")
     assert due(done) == on(LAST)
-    done.replace_rows("data_quality_results", passed, where)
-    done.delete("profile_days", f"day = DATE'{FIRST}'")
-    assert due(done) == on(FIRST)
+
+
+def test_other_profiles_make_all_days_run_again(done: Tables) -> None:
+    done.overwrite("profiles", done.read("profiles"))
+    assert due(done) is None
+    later = F.lit(date(2026, 3, 3))
+    done.overwrite("profiles", done.read("profiles").withColumn("snapshot_day", later))
+    assert due(done) == BOTH
+
+
+def test_audits_of_other_steps_change_nothing(done: Tables) -> None:
+    columns = tuple(done.declared["data_quality_results"].columns)
+    where: Where = {"table": ["exposures"], "day": [date.fromisoformat(LAST)]}
+    rows = [
+        {**row, "table": "profile_windows"} for row in done.few_rows("data_quality_results", where, columns)
+    ]
+    assert rows
+    done.replace_rows("data_quality_results", rows, {**where, "table": ["profile_windows"]})
+    assert due(done) is None
+
+
+def test_a_day_of_which_a_damaged_file_was_left_out_runs_again(done: Tables) -> None:
+    def audits(tables: Tables, days: Days) -> None:
+        rows = [{**PASSED, "day": day, "success": False} for day in days.all]
+        tables.replace_rows("data_quality_results", rows, {"table": [PASSED["table"]], "day": days.all})
+
+    unless_done(done, on(LAST), audits, again=True)
+    assert due(done) == on(LAST)
+
+
+def test_sources_that_tell_no_day_and_tables_in_a_catalogue_are_always_run(done: Tables) -> None:
+    sources = done.project.sources
+    dayless = replace(sources, profiles=(replace(sources.profiles[0], path="profiles.json"),))
+    places = replace(done.project.tables, root=None)
+    for project in (replace(done.project, sources=dayless), replace(done.project, tables=places)):
+        work = Mock()
+        unless_done(replace(done, project=project), BOTH, work)
+        work.assert_called_once()
 
 
 def test_days_that_wait_to_be_rolled_up_make_all_run_again(done: Tables) -> None:

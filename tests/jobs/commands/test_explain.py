@@ -27,7 +27,7 @@ def test_an_estimate_is_followed_from_the_sql_to_its_boundary(
     assert told["population"]["arms"]["control"] == {"exposed": 10010, "crossovers": 10, "matured": 9000}
     assert (told["look"]["look"], told["look"]["alpha_spent"], told["look"]["crossed"]) == (20, 0.05, True)
     assert told["estimate"]["effect"] == 0.5
-    assert told["table_versions"]["now"] == {"moments": None, "estimates": 0, "looks": None}
+    assert told["table_versions"]["now"] == {"moments": None, "estimates": 0, "power": None, "looks": None}
     text = text_of(f"explain homepage crash_rate {folders}")
     assert "crashes = count_if(event_type = 'crash')" in text
     assert "treatment: 9,990 exposed" in text
@@ -38,13 +38,13 @@ def test_versions_are_those_that_were_read_whatever_was_written_since(
     folders: str, ask: Callable[[str], Any], text_of: Callable[[str], str], tmp_path: Path
 ) -> None:
     line, windows = f"explain homepage play_starts_7d {folders}", tmp_path / "data/tables/profile_windows"
-    assert "their logs do not reach back so far" in " ".join(text_of(line).split())
+    assert "when it was computed: not known any more" in " ".join(text_of(line).split())
     computed_at = datetime.now(UTC)
     write_deltalake(windows, DeltaTable(windows).to_pyarrow_table(), mode="overwrite")
     rows = [{**row, "computed_at": computed_at} for row in usual_estimates()]
     shutil.rmtree(tmp_path / "data/tables/estimates")
     write_estimates(tmp_path / "data", rows)
-    assert ask(line)["explanation"]["table_versions"]["read"]["profile_windows"] == 0
+    assert ask(line)["explanation"]["table_versions"]["when_computed"]["profile_windows"] == 0
     assert DeltaTable(windows).version() == 1
     assert "when it was computed: profile_windows 0" in " ".join(text_of(line).split())
 
