@@ -29,7 +29,7 @@ def small_run(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
         profiles=900, first_day=FIRST_DAY, days=28, seed=3, sessions_per_day=0.5, faults=FAULTS
     )
     simulate(spark, project, project.experiments[0], settings)
-    join_hours(project.data_dir / "landing", 6)  # a quarter of a minute less for each scan
+    join_hours(project.data_dir / "landing", 24)  # a task for each file in every scan
     tables = Tables(spark, project)
     tables.create()
     run_day(tables, Days(FIRST_DAY, ANALYSIS_DAY - timedelta(days=1)))
