@@ -53,7 +53,7 @@ def delay_events(data_dir: Path, share: float, most_days: int, seed: int = 1) ->
         _write(event_files(data_dir, day)[0].with_name("late.json.gz"), lines)
 
 
-def land_events(data_dir: Path, day: date, events: list[tuple[str, date]]) -> None:
+def land_events(data_dir: Path, day: date, events: list[tuple[str, date]]) -> Path:
     """A day's one file: play starts of one profile, by id and the day on which they happened."""
     folder = data_dir / "landing" / "events" / f"ingest_day={day}" / "hour=12"
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,9 @@ def land_events(data_dir: Path, day: date, events: list[tuple[str, date]]) -> No
         }
         for name, happened in events
     ]
-    _write(folder / "part-0.json.gz", [json.dumps(row) for row in rows])
+    path = folder / "part-0.json.gz"
+    _write(path, [json.dumps(row) for row in rows])
+    return path
 
 
 def join_hours(landing: Path, hours: int) -> None:

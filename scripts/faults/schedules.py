@@ -1,14 +1,16 @@
-"""Random schedules: events arrive on several days, files change, runs die, days are run again in any order.
+"""Random schedules: events arrive on several days, files change and come back, runs die, days are run in any order.
 
 What should be in the tables then is worked out in plain Python from the last files of each day alone.
 """
 
+import os
 import random
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from pathlib import Path
 from unittest.mock import patch
 
 from jobs.arguments import Days
@@ -23,18 +25,38 @@ from scripts.faults.service import Service
 
 FIRST_DAY = date(2026, 3, 1)
 _DAYS, _EVENTS, _STEPS = 4, 14, 5
+# Of a day on which nothing else lands.
+_NONE = -1
 
 
 class Died(BaseException):
     """In place of SIGKILL: nothing that a job does on an error is done."""
 
 
+@dataclass(frozen=True)
+class Landed:
+    """An ingest day's file at some time: its events, as (event, its own day), content, and when it was changed."""
+
+    path: Path
+    events: Counter[tuple[int, date]]
+    content: bytes
+    changed_ns: int
+
+    def put_back(self) -> None:
+        """As it was, and as old."""
+        self.path.write_bytes(self.content)
+        os.utime(self.path, ns=(self.changed_ns, self.changed_ns))
+
+
 @dataclass
 class World:
-    """`delivered`: the files of each ingest day, as (event, its own day); `died`: the day of a run since the last."""
+    """`files`: what landed of each ingest day, one after the other; `delivered`: the events of those that are there.
+    `died`: the day of a run since the last.
+    """
 
     draw: random.Random
     died: date | None = None
+    files: dict[date, list[Landed]] = field(default_factory=dict)
     delivered: dict[date, Counter[tuple[int, date]]] = field(default_factory=dict)
 
     @property
@@ -80,7 +102,7 @@ def schedules(service: Service, seeds: range = range(20)) -> Outcome:
     service.tables("empty").create()
     for seed in seeds:
         steps, lost, doubled = run_schedule(service.copy("empty", "schedule"), seed)
-        outcome.runs += sum(not step.startswith("files") for step in steps)
+        outcome.runs += sum(not step.startswith(("files", "back")) for step in steps)
         for count, rows in ((lost, outcome.lost), (doubled, outcome.doubled)):
             if count:
                 rows[f"events (seed {seed}: {'; '.join(steps)})"] = count
@@ -93,7 +115,9 @@ Step = tuple[str, date, date]
 def _steps(world: World) -> Iterator[Step]:
     for _ in range(_STEPS):
         first, last = sorted(world.draw.choices(world.days, k=2))
-        yield world.draw.choice((("run", first, last), ("die", first, first), ("files", first, first)))
+        yield world.draw.choice(
+            (("run", first, last), ("die", first, first), ("files", first, first), ("back", first, first))
+        )
 
 
 def _do(tables: Tables, world: World, step: Step, due: set[date]) -> str:
@@ -104,6 +128,11 @@ def _do(tables: Tables, world: World, step: Step, due: set[date]) -> str:
     days = Days(first, last)
     if what == "files":
         _land(tables, world, first)
+        due.add(first)
+    elif what == "back":
+        earlier = world.draw.choice(world.files[first])
+        earlier.put_back()
+        world.delivered[first] = earlier.events
         due.add(first)
     elif what == "die":
         due.discard(first)
@@ -123,11 +152,11 @@ def _load(tables: Tables, days: Days) -> None:
 
 
 def _land(tables: Tables, world: World, day: date) -> None:
-    world.delivered[day] = world.arrivals(day)
-    rows = [(f"e{event}", happened) for event, happened in world.delivered[day].elements()]
-    land_events(tables.project.data_dir, day, rows or [("e-none", day)])
-    if not rows:
-        world.delivered[day][-1, day] = 1
+    events = world.arrivals(day) or Counter({(_NONE, day): 1})
+    rows = [(f"e{event}", happened) for event, happened in events.elements()]
+    path = land_events(tables.project.data_dir, day, rows)
+    world.files.setdefault(day, []).append(Landed(path, events, path.read_bytes(), path.stat().st_mtime_ns))
+    world.delivered[day] = events
 
 
 def _expected(tables: Tables, world: World) -> Counter[tuple[object, ...]]:
@@ -140,10 +169,8 @@ def _expected(tables: Tables, world: World) -> Counter[tuple[object, ...]]:
 
 def _found(tables: Tables) -> Counter[tuple[object, ...]]:
     events = tables.read("events").select("event_id", "ingest_day").collect()
-    names = [row["event_id"].removeprefix("e") for row in events]
     rows: Counter[tuple[object, ...]] = Counter(
-        (-1 if name == "-none" else int(name), row["ingest_day"])
-        for name, row in zip(names, events, strict=True)
+        (int(row["event_id"].removeprefix("e")), row["ingest_day"]) for row in events
     )
     days = tables.read("profile_days").select("day", "play_starts").collect()
     return rows + Counter(("plays", row["day"], int(row["play_starts"])) for row in days)

@@ -7,6 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from jobs.event_commits import noted
 from jobs.ingest_events import ingest_events
 from jobs.ingest_exposures import ingest_exposures
 from jobs.replay_quarantine import replay_quarantine
@@ -54,6 +55,8 @@ def test_rows_that_were_too_late_are_loaded_once_the_bound_is_wider(
     assert [str(row["day"]) for row in tables.read("exposures").collect()] == [FEBRUARY_25]
     rolled_up = tables.read_days("profile_days", [date.fromisoformat(FEBRUARY_25)]).collect()
     assert [row["play_starts"] for row in rolled_up] == [1]
+    # Nobody rolled up what the ingestion brought: it goes on waiting.
+    assert noted(tables).to_roll_up.issuperset(map(date.fromisoformat, (MARCH_2, MARCH_3)))
     aside = {
         (row["source"], row["row"], str(row["ingest_day"])): row["replayed_on"]
         for row in tables.read("events_quarantine").collect()
