@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -52,11 +53,17 @@ def ran(spark: SparkSession, empty_tables: Path, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture
-def done(ran: Tables, tmp_path: Path) -> Tables:
-    """The same, in tables of the test's own; landing files are shared."""
+def done(ran: Tables, tmp_path: Path) -> Iterator[Tables]:
+    """The same, in tables of the test's own; landing files are shared, and what `land_more` adds is taken away."""
     shutil.copytree(ran.project.data_dir / "tables", tmp_path / "tables")
     places = replace(ran.project.tables, root=str(tmp_path / "tables"))
-    return replace(ran, project=replace(ran.project, tables=places))
+    yield replace(ran, project=replace(ran.project, tables=places))
+    for path in ran.project.data_dir.glob("landing/events/*/hour=13/*"):
+        path.unlink()
+
+
+def land_more(tables: Tables, row: dict[str, Any]) -> Path:
+    return land_events(tables.project.data_dir, LAST, row, hour="13")
 
 
 def due(tables: Tables, days: Days = BOTH) -> Days | None:
@@ -89,7 +96,7 @@ def test_what_died_on_its_way_is_done_again_though_its_input_is_as_it_was(done: 
         roll_up_days(tables, days.all)
         raise KeyboardInterrupt
 
-    more = land_events(done.project.data_dir, LAST, {"event_id": "more"}, hour="13")
+    more = land_more(done, {"event_id": "more"})
     with pytest.raises(KeyboardInterrupt):
         unless_done(done, on(LAST), dies)
     more.unlink()
@@ -110,14 +117,14 @@ def test_files_that_came_or_changed_make_their_days_run_again(
     assert due(done) is None
     assert due(done, on(FIRST, "2026-03-03")) == on("2026-03-03")
     hour = f"{LAST}T13:00:00.000Z"
-    more = land_events(done.project.data_dir, LAST, {"event_id": "more", "ts": hour}, hour="13")
+    land_more(done, {"event_id": "more", "ts": hour})
     assert due(done) == on(LAST)
     caplog.set_level(logging.INFO, "watchlift.loaded_days")
     run_day(done, BOTH)
-    assert caplog.messages == [f"{BOTH}: {on(LAST)} alone, the rest was done and did not change"]
+    told = [each.getMessage() for each in caplog.records if each.name == "watchlift.loaded_days"]
+    assert told == [f"{BOTH}: {on(LAST)} alone, the rest was done and did not change"]
     assert {row["event_id"] for row in done.read("events").collect()} == {FIRST, LAST, "more"}
     assert due(done) is None
-    more.unlink()
 
 
 def test_configuration_code_and_epochs_make_all_days_run_again(
