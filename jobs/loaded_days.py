@@ -11,8 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 import expectations
 import jobs
 import metrics
@@ -24,12 +22,11 @@ from jobs.event_commits import noted
 from jobs.file_statistics import known_of
 from jobs.landing import Landing
 from jobs.quarantine import QUARANTINE
-from jobs.tables import Tables
+from jobs.tables import Tables, named_files
 
 log = logging.getLogger("watchlift.loaded_days")
 _TABLE = "loaded_days"
-# What a run of ingest days writes, by the column of the day.
-_BY_INGEST_DAY = ("events", QUARANTINE)
+# What a run of ingest days writes of event days, and what it audits.
 _BY_DAY = ("exposures", "profile_days", "exposure_day_measures")
 _AUDITED = ("profiles", "events", *_BY_DAY, SUITE.table)
 
@@ -101,33 +98,27 @@ def _record(tables: Tables, inputs: Mapping[date, str]) -> None:
 
 def _outputs_of(tables: Tables, days: Sequence[date]) -> dict[date, str]:
     """A fingerprint, by ingest day, of the files that its run wrote: names, which no two files share."""
-    by_ingest_day = {name: _files(tables, name, "ingest_day") for name in _BY_INGEST_DAY}
-    by_day = {name: _files(tables, name, "day") for name in _BY_DAY}
+    events, aside = _files(tables, "events", "ingest_day", "day"), _files(tables, QUARANTINE, "ingest_day")
     audits = [row for row in _files(tables, RESULTS, "day", "table") if row[1] in _AUDITED]
-    event_days = tables.partitions("events", ["ingest_day", "day"])
+    by_day = [*(_files(tables, name, "day") for name in _BY_DAY), audits]
     # Of profiles what is known of the rows: each run of a day writes the same snapshot anew.
     profiles = known_of(tables.files("profiles"), None)
     columns = [*tables.declared["profiles"].columns]
     snapshot = profiles.version(columns) if profiles else _files(tables, "profiles")
 
     def output(ingest_day: date) -> str:
-        touched = {ingest_day, *(day for of, day in event_days if of == ingest_day)}
-        loaded = [[row for row in rows if row[0] == ingest_day] for rows in by_ingest_day.values()]
-        rolled_up = [[row for row in rows if row[0] in touched] for rows in (*by_day.values(), audits)]
+        loaded = [[row for row in rows if row[0] == ingest_day] for rows in (events, aside)]
+        touched = {ingest_day, *(day for _, day, _ in loaded[0])}
+        rolled_up = [[row for row in rows if row[0] in touched] for rows in by_day]
         return _fingerprint(snapshot, *loaded, *rolled_up)
 
     return {day: output(day) for day in days}
 
 
 def _files(tables: Tables, name: str, *columns: str) -> list[tuple[Any, ...]]:
-    """A table's files in order: the values of partition columns, and the file's name."""
     files = tables.files(name)
     assert files is not None  # the tables have a root
-    told = pa.table(files.get_add_actions(flatten=True))
-    if not told.num_rows:
-        return []
-    named = (*(told[f"partition.{column}"].to_pylist() for column in columns), told["path"].to_pylist())
-    return sorted(zip(*named, strict=True))
+    return sorted(named_files(files, columns))
 
 
 def _fingerprint(*parts: object) -> str:

@@ -231,10 +231,7 @@ class Tables:
         log = self.files(name)
         if log is None:
             return {tuple(row) for row in self.read(name).select(*columns).distinct().collect()}
-        told = pa.table(log.get_add_actions(flatten=True))
-        if not told.num_rows:
-            return set()
-        return set(zip(*(told[f"partition.{column}"].to_pylist() for column in columns), strict=True))
+        return {tuple(values) for *values, _ in named_files(log, columns)}
 
     def greatest(self, name: str, column: str) -> Any:
         """The column's greatest value, None where there is none; from what the log says of each file, if it does."""
@@ -303,6 +300,15 @@ class Tables:
                 **(note or {}),
             }
         )
+
+
+def named_files(log: LogReader, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Of each of a table's files its values of partition columns, and then its name, which no two files share."""
+    told = pa.table(log.get_add_actions(flatten=True))
+    if not told.num_rows:
+        return []
+    found = (*(told[f"partition.{column}"].to_pylist() for column in columns), told["path"].to_pylist())
+    return list(zip(*found, strict=True))
 
 
 def code_version() -> str:

@@ -28,12 +28,16 @@ from tests.jobs.landing_files import land_events, land_exposures, land_profiles
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 FIRST, LAST = "2026-03-01", "2026-03-02"
-PASSED: dict[str, Any] = {
+DAMAGED: dict[str, Any] = {
     "table": "events_quarantine",
     "expectation": "events.playback_files_whole",
     "run_id": "r",
+    "severity": "warning",
+    "success": False,
+    "observed": None,
+    "unexpected_count": 1,
+    "details": None,
 }
-PASSED |= {"severity": "warning", "observed": None, "unexpected_count": 1, "details": None}
 BOTH = on(FIRST, LAST)
 
 
@@ -173,8 +177,8 @@ def test_audits_of_other_steps_change_nothing(done: Tables) -> None:
 
 def test_a_day_of_which_a_damaged_file_was_left_out_runs_again(done: Tables) -> None:
     def audits(tables: Tables, days: Days) -> None:
-        rows = [{**PASSED, "day": day, "success": False} for day in days.all]
-        tables.replace_rows("data_quality_results", rows, {"table": [PASSED["table"]], "day": days.all})
+        rows = [{**DAMAGED, "day": day} for day in days.all]
+        tables.replace_rows("data_quality_results", rows, {"table": [DAMAGED["table"]], "day": days.all})
 
     unless_done(done, on(LAST), audits, again=True)
     assert due(done) == on(LAST)
