@@ -1,14 +1,15 @@
-"""Which analysis days rest on what changed since: late rows, a day that was loaded again, a restart."""
+"""Which analysis days rest on what changed since: late rows, a day that was loaded again, a restart; or died midway."""
 
 import hashlib
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 
 from jobs.arguments import Days
 from jobs.audit_table import RESULTS
 from jobs.epochs import restarts_of, running
 from jobs.tables import Tables, Where
 from metrics.configuration.experiment import Experiment
+from metrics.enrollment import end_of
 
 _INPUTS = ("profile_days", "exposure_day_measures", "exposures")
 
@@ -25,23 +26,41 @@ def audited_inputs(tables: Tables, experiment: Experiment, analysis_day: date) -
 def stale_days(tables: Tables) -> list[date]:
     """Analysis days of which estimates are there, and rest on other rows than there are now, or on another epoch.
 
-    Those of experiments that do not run on the day any more (closed by now) stay as they are.
+    And those of whose estimates no decision was made: a run that estimated them again died before. Those of experiments
+    that do not run on the day any more (closed by now) stay as they are.
     """
-    columns = ("experiment_id", "analysis_day", "audited_inputs")
+    columns = ("experiment_id", "analysis_day", "audited_inputs", "input_version")
     experiments = {experiment.id: experiment for experiment in tables.project.experiments}
     rows = tables.few_rows("estimates", {"experiment_id": list(experiments)}, columns)
     used = {tuple(row[column] for column in columns) for row in rows}
     restarts = restarts_of(tables)
-    known = [(restarts.as_of(experiments[name], day), day, then) for name, day, then in used]
+    known = [
+        (restarts.as_of(experiments[name], day), day, then, version) for name, day, then, version in used
+    ]
     if not known:
         return []
-    first = min(experiment.first_covariate_day for experiment, _, _ in known)
-    runs = _runs(tables, first, max(day for _, day, _ in known))
+    first = min(experiment.first_covariate_day for experiment, *_ in known)
+    runs, decided = _runs(tables, first, max(day for _, day, *_ in known)), _decided(tables)
     stale = {
-        (experiment.id, day) for experiment, day, then in known if then != _fingerprint(runs, experiment, day)
+        (experiment.id, day)
+        for experiment, day, then, version in known
+        if then != _fingerprint(runs, experiment, day)
+        or (experiment.id, end_of(day), str(version)) not in decided
     }
     days = sorted({day for _, day in stale})
     return [day for day in days if any((each.id, day) in stale for each in running(tables, day))]
+
+
+def _decided(tables: Tables) -> set[tuple[str, datetime, str]]:
+    """Of which estimates decisions were made: experiment, end of the analysis day, version of its rows."""
+    columns, ids = (
+        ("experiment_id", "decided_for", "input_version"),
+        [e.id for e in tables.project.experiments],
+    )
+    rows = tables.few_rows("rollout_decisions", {"experiment_id": ids}, columns)
+    return {
+        (row["experiment_id"], row["decided_for"], row["input_version"].rpartition("-")[0]) for row in rows
+    }
 
 
 Run = tuple[date, str, str]

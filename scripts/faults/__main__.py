@@ -17,8 +17,9 @@ from pathlib import Path
 from jobs.session import spark_session
 from scripts.environment import FEW_ROWS, ROOT, Settings, take_over
 from scripts.faults import deliveries, kills, machine, schedules
+from scripts.faults.jobs import JOBS
 from scripts.faults.outcome import Outcome, report
-from scripts.faults.service import JOBS, make_service
+from scripts.faults.service import make_service
 from scripts.progress import Progress
 
 Fault = Callable[..., Outcome]

@@ -16,6 +16,7 @@ from jobs.tables import Tables
 from metrics.errors import InputError
 from metrics.simulation.settings import Faults
 from scripts.faults.comparison import ARRIVAL_COLUMNS, difference
+from scripts.faults.jobs import JOBS
 from scripts.faults.landing_files import change_events, delay_events, event_files, ingest_day
 from scripts.faults.outcome import Outcome
 from scripts.faults.processes import Run
@@ -66,7 +67,8 @@ def two_at_once(service: Service) -> Outcome:
     """Two processes run the same job on the same day; where both lose, it is run a third time."""
     outcome, tables = Outcome("two runs of the same job at once"), service.copy("before", "at_once")
     for job, work in (("run_day", run_day), ("run_experiments", run_experiments)):
-        runs = [Run(tables, job, service.last.last), Run(tables, job, service.last.last, name="second")]
+        arguments = JOBS[job].arguments(service)
+        runs = [Run(tables, job, arguments), Run(tables, job, arguments, name="second")]
         errors = [run.wait() for run in runs]
         outcome.runs += len(runs)
         for error in filter(None, errors):

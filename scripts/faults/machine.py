@@ -8,6 +8,7 @@ import psutil
 from scripts import processes, standalone
 from scripts.environment import Settings
 from scripts.faults.comparison import difference
+from scripts.faults.jobs import JOBS
 from scripts.faults.outcome import Outcome
 from scripts.faults.processes import Run, command_of, environment_of
 from scripts.faults.service import Service
@@ -45,7 +46,8 @@ def full_disk(service: Service, room: int, job: str = "run_day") -> Outcome:
 def _script(service: Service, job: str, kib: int) -> str:
     """Where user namespaces are allowed, this needs no rights. Says how the first run ended, and the second."""
     data_dir = service.folder / "disk"
-    run = shlex.join(command_of(Settings(data_dir, "local[2]"), job, service.last.last, service.conf_dir))
+    arguments = JOBS[job].arguments(service)
+    run = shlex.join(command_of(Settings(data_dir, "local[2]"), job, arguments, service.conf_dir))
     place, aside, log = (
         shlex.quote(str(path)) for path in (data_dir, f"{data_dir}-aside", f"{data_dir}.log")
     )
@@ -72,7 +74,7 @@ def kill_executor(service: Service) -> Outcome:
     )
     standalone.main(["--port", str(_PORT), "--ui-port", str(_UI_PORT)])
     try:
-        run = Run(tables, "run_day", service.last.last, master=f"spark://127.0.0.1:{_PORT}")
+        run = Run(tables, "run_day", JOBS["run_day"].arguments(service), f"spark://127.0.0.1:{_PORT}")
         run.wait_for_lines(3)
         outcome.say(f"{_kill_one_executor()} executor killed")
         error = run.wait()

@@ -4,8 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jobs.tables import Tables
@@ -17,17 +16,22 @@ _WATCHED = 0.05
 
 
 class Run:
-    """One spark-submit of a job over a day."""
+    """One spark-submit of a job."""
 
     def __init__(
-        self, tables: Tables, job: str, day: date, master: str = "local[2]", name: str | None = None
+        self,
+        tables: Tables,
+        job: str,
+        arguments: Sequence[str],
+        master: str = "local[2]",
+        name: str | None = None,
     ) -> None:
         project = tables.project
         settings = Settings(project.data_dir, master)
         self.log = project.data_dir / "logs" / f"{name or job}.log"
         self.log.unlink(missing_ok=True)
         self._lines = LogFollower(self.log)
-        command = command_of(settings, job, day, project.conf_dir)
+        command = command_of(settings, job, arguments, project.conf_dir)
         self.process = processes.start(command, project.data_dir, environment_of(settings), self.log)
 
     def wait_for_lines(self, count: int) -> None:
@@ -56,8 +60,8 @@ class Run:
         return next(found, f"exit code {self.process.returncode}")
 
 
-def command_of(settings: Settings, job: str, day: date, conf_dir: Path) -> list[str]:
-    arguments, properties = ["--day", str(day)], settings.properties_file
+def command_of(settings: Settings, job: str, arguments: Sequence[str], conf_dir: Path) -> list[str]:
+    properties = settings.properties_file
     return submit.command_of(settings, job, arguments, properties, spark_options(FEW_ROWS), conf_dir)
 
 

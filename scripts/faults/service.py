@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,19 +11,11 @@ import yaml
 from pyspark.sql import SparkSession
 
 from jobs.arguments import Days
-from jobs.build_profile_windows import build_profile_windows
-from jobs.decide_rollout import decide_rollout
-from jobs.estimate_effects import estimate_effects
-from jobs.ingest_events import ingest_events
-from jobs.ingest_exposures import ingest_exposures
-from jobs.ingest_profiles import ingest_profiles
-from jobs.monitor_srm import monitor_srm
-from jobs.roll_up_profile_days import roll_up_profile_days
 from jobs.run_day import run_day
 from jobs.run_experiments import run_experiments
 from jobs.simulate_service import simulate
 from jobs.tables import Tables
-from metrics.configuration.project import Project, load_project
+from metrics.configuration.project import load_project
 from metrics.simulation.settings import Faults, Settings
 from scripts.environment import ROOT
 from scripts.faults.landing_files import join_hours
@@ -34,17 +26,6 @@ COVARIATE_DAYS = ENROLMENT_DAYS = 1
 WINDOW = 2
 # Rows that never get in, and copies: what a clean run has to deal with, too.
 USUAL = Faults(duplicates=0.02, late=0.02, broken=0.004, null_keys=0.004, clock_skew=0.004, crossovers=0.02)
-STEPS: Mapping[str, Callable[[Tables, Days], object]] = {
-    "ingest_profiles": ingest_profiles,
-    "ingest_exposures": ingest_exposures,
-    "ingest_events": ingest_events,
-    "roll_up_profile_days": roll_up_profile_days,
-    "build_profile_windows": build_profile_windows,
-    "monitor_srm": monitor_srm,
-    "estimate_effects": estimate_effects,
-    "decide_rollout": decide_rollout,
-}
-JOBS = {"run_day": run_day, "run_experiments": run_experiments, **STEPS}
 
 
 @dataclass(frozen=True)
@@ -63,17 +44,14 @@ class Service:
     def last(self) -> Days:
         return Days(self.days.last, self.days.last)
 
-    def tables(self, name: str) -> Tables:
-        return Tables(self.spark, self.project(name))
+    def tables(self, name: str, conf_dir: Path | None = None) -> Tables:
+        return Tables(self.spark, load_project(conf_dir or self.conf_dir, self.folder / name))
 
-    def project(self, name: str) -> Project:
-        return load_project(self.conf_dir, self.folder / name)
-
-    def copy(self, of: str, name: str) -> Tables:
-        """A data folder of its own for a run that may go wrong."""
+    def copy(self, of: str, name: str, conf_dir: Path | None = None) -> Tables:
+        """A data folder of its own for a run that may go wrong; `conf_dir`: another configuration for it."""
         shutil.rmtree(self.folder / name, ignore_errors=True)
         shutil.copytree(self.folder / of, self.folder / name)
-        return self.tables(name)
+        return self.tables(name, conf_dir)
 
 
 def make_service(
@@ -85,7 +63,7 @@ def make_service(
     faults: Faults = USUAL,
     max_days_late: int = 3,
 ) -> Service:
-    """Simulate it anew, and load its days one by one, in order."""
+    """Simulate it anew, and load its days in order: the last in a run of its own, after one of those before."""
     shutil.rmtree(folder, ignore_errors=True)
     service = Service(
         spark,
@@ -93,7 +71,7 @@ def make_service(
         small_configuration(folder / "conf", file_format, max_days_late),
         Days(FIRST_DAY, FIRST_DAY + timedelta(days=days - 1)),
     )
-    project = service.project("landed")
+    project = service.tables("landed").project
     experiment = project.experiments[0]
     settings = Settings(profiles, FIRST_DAY, days, seed=11, exposed_share=1.0, faults=faults)
     simulate(spark, project, experiment, settings, file_format, truth_days=0)
@@ -101,12 +79,11 @@ def make_service(
         join_hours(folder / "landed" / "landing", 12)
     tables = service.copy("landed", "loaded")
     tables.create()
-    for day in service.days.all[:-1]:
-        load(tables, Days(day, day))
+    load(tables, Days(FIRST_DAY, service.days.all[-2]))
     service.copy("loaded", "before")
-    service.lines["run_day"] = lines_logged(run_day, tables, service.last)
+    service.lines["run_day"] = lines_logged(lambda: run_day(tables, service.last))
     service.copy("loaded", "rolled_up")
-    service.lines["run_experiments"] = lines_logged(run_experiments, tables, service.last)
+    service.lines["run_experiments"] = lines_logged(lambda: run_experiments(tables, service.last))
     return service
 
 
@@ -119,13 +96,13 @@ class _Counter(logging.Handler):
         self.records += 1
 
 
-def lines_logged(job: Callable[[Tables, Days], object], tables: Tables, days: Days) -> int:
-    """Run the job; how many lines it logs."""
+def lines_logged(work: Callable[[], object]) -> int:
+    """Do a job's work; how many lines it logs."""
     logger, counter = logging.getLogger("watchlift"), _Counter()
     level = logger.level
     logger.addHandler(counter)
     logger.setLevel(logging.INFO)
-    job(tables, days)
+    work()
     logger.setLevel(level)
     logger.removeHandler(counter)
     return max(counter.records, 1)
@@ -141,13 +118,13 @@ def small_configuration(conf_dir: Path, file_format: str = "json", max_days_late
     """The project's own configuration, its experiment and windows shortened to a few days."""
     shutil.copytree(ROOT / "conf", conf_dir, dirs_exist_ok=True)
     for path in (conf_dir / "experiments").glob("*.yml"):
-        _edit(path, _short_experiment)
-    _edit(conf_dir / "metrics.yml", _short_windows)
-    _edit(conf_dir / "sources.yml", lambda values: _sources(values, file_format, max_days_late))
+        edit(path, _short_experiment)
+    edit(conf_dir / "metrics.yml", _short_windows)
+    edit(conf_dir / "sources.yml", lambda values: _sources(values, file_format, max_days_late))
     return conf_dir
 
 
-def _edit(path: Path, change: Callable[[dict], None]) -> None:
+def edit(path: Path, change: Callable[[dict], None]) -> None:
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     change(values)
     path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")

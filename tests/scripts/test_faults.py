@@ -17,7 +17,7 @@ from metrics.configuration.project import load_project
 from scripts.environment import ROOT
 from scripts.faults.comparison import Difference, difference
 
-JOBS = ("run_day", "roll_up_profile_days", "run_experiments")
+JOBS = ("run_day", "monitor_hour", "run_experiments")
 KILLS = 2
 NAMES = ("exposures", "profiles")
 
