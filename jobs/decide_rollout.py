@@ -85,7 +85,8 @@ def _follow(
 ) -> None:
     """Where the share changes: down to nothing always, up only where `watchlift allocate` has opened the experiment.
 
-    Of several decisions at one stage for one time (late data) the most careful counts, as everywhere. What was set for
+    Of several decisions at one stage for one time (late data) the most careful counts, as everywhere; and one to close
+    that nothing has followed, because the run that made it died, counts until something does. What was set for
     just that time, by people or before, stays, unless it is to go to nothing; so does the next epoch's. Allocations
     tell who was exposed, so that a day decided again later does not change what was in force since: it closes the
     experiment from the end of the newest day that was decided, unless it was closed and opened again by then.
@@ -98,7 +99,14 @@ def _follow(
     kept = tables.few_rows("rollout_decisions", where, columns)
     made = [row for row in kept if row["action"] != OVERRIDE]
     by_people = [row for row in kept if row["action"] == OVERRIDE and row["decided_for"] >= at]
-    alike = [row for row in made if (row["decided_for"], row["stage_from"]) == (at, decision.stage_from)]
+    answers = [row["decided_for"] for row in kept if row["action"] == OVERRIDE]
+    answers += [each.effective_from for each in allocations if not each.exposed_share]
+
+    def counts(row: Mapping[str, Any]) -> bool:
+        is_unanswered = not (row["stage_to"] or any(time >= row["decided_for"] for time in answers))
+        return row["stage_from"] == decision.stage_from and (row["decided_for"] == at or is_unanswered)
+
+    alike = [row for row in made if counts(row)]
     share = min([row["stage_to"] for row in alike], default=decision.stage_to)
     newest = max([row["decided_for"] for row in made], default=at)
     now = in_force(allocations, at)

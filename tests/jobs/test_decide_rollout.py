@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from pyspark.sql import SparkSession
@@ -139,6 +140,24 @@ def test_a_breach_closes_at_once_whatever_was_planned_and_stays_closed(opened: T
     assert shares(opened) == closed
     assert decide(opened, START + timedelta(1)) == ""  # nobody is treated any more
     assert shares(opened) == closed
+
+
+def test_a_rollback_whose_run_died_before_it_closed_anything_is_followed_by_the_next(
+    opened: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (experiment,) = opened.project.experiments
+    with monkeypatch.context() as killed:
+        killed.setattr("jobs.decide_rollout.keep_allocation", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            decide(opened, START, BREACH)
+    assert shares(opened) == {START: 0.01}
+    decide(opened, START + timedelta(1))  # on which all is well
+    closed = {START: 0.01, START + timedelta(2): 0.0}
+    assert shares(opened) == closed
+    again = START + timedelta(3)
+    keep_allocation(opened, experiment, 0.01, at(again))
+    decide(opened, again)
+    assert shares(opened) == closed | {again: 0.01}
 
 
 def test_a_breach_closes_what_was_never_opened_here(tables: Tables) -> None:
