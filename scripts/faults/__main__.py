@@ -9,17 +9,19 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from jobs.session import spark_session
 from scripts.environment import FEW_ROWS, ROOT, Settings, take_over
-from scripts.faults import deliveries, kills, machine, schedules
-from scripts.faults.jobs import JOBS
+from scripts.faults import deliveries, machine, schedules
+from scripts.faults.jobs import JOBS, done
+from scripts.faults.kills import kill_driver
 from scripts.faults.outcome import Outcome, report
-from scripts.faults.service import make_service
+from scripts.faults.service import Service, make_service
 from scripts.progress import Progress
 
 Fault = Callable[..., Outcome]
@@ -39,8 +41,9 @@ FAULTS: Mapping[str, Fault] = {
     "schedules": schedules.schedules,
     **{f"disk_{room}": partial(machine.full_disk, room=room) for room in machine.ROOMS},
     "executor": machine.kill_executor,
-    **{f"kill_{job}": partial(kills.kill_driver, job=job) for job in JOBS},
 }
+KILLS: Mapping[str, str] = {f"kill_{job}": job for job in JOBS}
+_KILLED_AT_ONCE = 2  # a driver that starts keeps one core busy for half of its time
 _PAGE = """# What failures leave behind
 
 A synthetic service of {profiles} profiles and a few days, with copies, late, broken and skewed rows. Each fault begins
@@ -53,7 +56,8 @@ decisions, that none is missing). Made by `make faults`.
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Faults, and what they leave behind.")
     parser.add_argument("--kills", type=int, default=20, help="of each job, at random moments")
-    parser.add_argument("--only", nargs="+", choices=FAULTS, metavar="NAME", help=f"of {', '.join(FAULTS)}")
+    names = [*FAULTS, *KILLS]
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"of {', '.join(names)}")
     parser.add_argument("--profiles", type=int, default=120)
     parser.add_argument("--work-dir", type=Path, help="where it all happens (default: a temporary folder)")
     options = parser.parse_args(argv)
@@ -62,25 +66,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     progress = Progress()
     progress.say(f"in {work_dir}")
     found = _found(work_dir)
-    chosen = options.only or [name for name in FAULTS if name not in found]
+    chosen = options.only or [name for name in names if name not in found]
     with spark_session("faults") as spark:
         service = make_service(spark, work_dir / "service", options.profiles)
-        for name in chosen:
-            progress.say(f"{name} …")
-            with_kills = {"kills": options.kills} if name.startswith("kill_") else {}
-            found[name] = FAULTS[name](service, **with_kills)
-            progress.say("  " + report([found[name]]).splitlines()[-1])
+        for name, outcome in _outcomes(service, chosen, options.kills, progress):
+            found[name] = outcome
+            progress.say(f"{name}:\n  " + report([outcome]).splitlines()[-1])
             _keep(work_dir, found)
     if not options.only:
-        table = report(found[name] for name in FAULTS)
+        table = report(found[name] for name in names)
         page = _PAGE.format(profiles=options.profiles, table=table)
         (ROOT / "docs" / "faults.md").write_text(page, encoding="utf-8")
-    told = [found[name] for name in (options.only or FAULTS)]
+    told = [found[name] for name in (options.only or names)]
     bad = [outcome.fault for outcome in told if not outcome.is_clean]
     progress.say(
         f"{len(told)} faults, {len(bad)} left rows lost or doubled" + "".join(f"\n  {b}" for b in bad)
     )
     return 1 if bad else 0
+
+
+def _outcomes(
+    service: Service, chosen: Sequence[str], count: int, progress: Progress
+) -> Iterator[tuple[str, Outcome]]:
+    """One fault after the other, then the kills, two jobs at a time."""
+    for name in chosen:
+        if name in FAULTS:
+            progress.say(f"{name} …")
+            yield name, FAULTS[name](service)
+    killed = [name for name in chosen if name in KILLS]
+    for name in killed:
+        done(service, KILLS[name])
+    with ThreadPoolExecutor(_KILLED_AT_ONCE) as pool:
+        runs = {
+            pool.submit(kill_driver, service.in_own_session(), KILLS[name], count): name for name in killed
+        }
+        for run in as_completed(runs):
+            yield runs[run], run.result()
 
 
 def _found(work_dir: Path) -> dict[str, Outcome]:

@@ -13,12 +13,12 @@ def kill_driver(service: Service, job: str, kills: int) -> Outcome:
     """Two kills, one after the other, in a folder as it was before the job, which is then run to its end; and so on.
 
     The second meets what the first has left, as a retry does. A moment is up to half a second after a random one of the
-    lines that the job logs.
+    lines that the job logs. Jobs may be killed at the same time once each of them is `done`.
     """
     expected, arguments = done(service, job), JOBS[job].arguments(service)
     draw, hits, outcome = random.Random(job), 0, Outcome("")
     for first in range(0, kills, 2):
-        tables = begun(service, job, "killed")
+        tables = begun(service, job, f"killed_{job}")
         for _ in range(first, min(first + 2, kills)):
             run = Run(tables, job, arguments)
             hits += run.kill_after(draw.randrange(service.lines[job]), draw.uniform(0, 0.5))

@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -46,6 +46,10 @@ class Service:
 
     def tables(self, name: str, conf_dir: Path | None = None) -> Tables:
         return Tables(self.spark, load_project(conf_dir or self.conf_dir, self.folder / name))
+
+    def in_own_session(self) -> "Service":
+        """The same folders for a thread of its own: what a job sets in its session is no other's."""
+        return replace(self, spark=self.spark.newSession())
 
     def copy(self, of: str, name: str, conf_dir: Path | None = None) -> Tables:
         """A data folder of its own for a run that may go wrong; `conf_dir`: another configuration for it."""

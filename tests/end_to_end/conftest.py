@@ -26,7 +26,7 @@ def small_run(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
     """27 days by one backfill run and the last by a run of its own, as the demo does; then the experiments."""
     project = load_project(CONF, tmp_path_factory.mktemp("small_run"))
     settings = Settings(
-        profiles=900, first_day=FIRST_DAY, days=28, seed=3, sessions_per_day=0.5, faults=FAULTS
+        profiles=600, first_day=FIRST_DAY, days=28, seed=3, sessions_per_day=0.5, faults=FAULTS
     )
     simulate(spark, project, project.experiments[0], settings)
     join_hours(project.data_dir / "landing", 24)  # a task for each file in every scan

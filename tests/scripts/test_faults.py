@@ -17,7 +17,7 @@ from metrics.configuration.project import load_project
 from scripts.environment import ROOT
 from scripts.faults.comparison import Difference, difference
 
-JOBS = ("run_day", "monitor_hour", "run_experiments")
+JOBS = ("run_experiments", "run_day", "monitor_hour")  # the longest first: two are killed at a time
 KILLS = 2
 NAMES = ("exposures", "profiles")
 
