@@ -68,9 +68,9 @@ class Outcome:
 def audit(frame: DataFrame, suite: Suite, facts: Sequence[DayFacts]) -> tuple[AuditResult, ...]:
     """Check the rows of the days that there are facts of (the frame holds no others): one result per day and rule.
 
-    Rules that are known to hold are checked as numbers of a day are, beside those about days. For the others the rows
-    of all days are checked in one validation; only if it finds a broken rule are that rule's days looked for. A rule
-    that raises is a failed critical one on each day.
+    Rules that are known to hold, by statistics or by a count, are checked as numbers of a day are, beside those about
+    days. For the others the rows of all days are checked in one validation; only if it finds a broken rule are that
+    rule's days looked for. A rule that raises is a failed critical one on each day.
     """
     days = [each.day for each in facts]
     known = [rule for rule in suite.row_rules if all(rule.name in each.known for each in facts)]
@@ -198,7 +198,7 @@ def _day_result(suite: Suite, facts: DayFacts, rule: DayRule, outcome: Outcome) 
 
 
 def _known_result(suite: Suite, facts: DayFacts, rule: RowRule, outcome: Outcome) -> AuditResult:
-    return _result(suite, facts, rule, outcome, (None, 0, "by the statistics and constraints of its files"))
+    return _result(suite, facts, rule, outcome, (None, 0, facts.known[rule.name]))
 
 
 def _row_result(

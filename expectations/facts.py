@@ -6,9 +6,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
+from expectations.breaches import violation
 from expectations.known import Known
 from expectations.reconciliation import Compared, differing, in_words
 from expectations.rules import (
@@ -18,6 +20,7 @@ from expectations.rules import (
     KeyUnique,
     MostRows,
     Reconciled,
+    RowRule,
     RowsAtLeastFloor,
     RowsUsual,
     SchemaDeclared,
@@ -30,6 +33,8 @@ from expectations.shares import DayShares, day_shares, moves
 from expectations.usual import Past, Shares, rows_in_words, shares_as_text, usual_rows, usual_shares
 
 EMPTY_VERSION = "empty"
+BY_STATISTICS = "by the statistics and constraints of its files"
+BY_COUNT = "counted in its rows"
 _KEY = "_key"
 
 
@@ -51,14 +56,14 @@ NO_SHARES = DayShares({}, 0.0)
 class DayFacts:
     """`seen` by rule name; a rule that is not there could not be looked at: a column that it needs is missing.
 
-    `known`: rules about rows that are known to hold in all of the day's (expectations.known).
+    `known`: rules about rows that hold in all of the day's, and how that is known.
     """
 
     day: date
     version: str
     rows: int
     seen: Mapping[str, Seen]
-    known: frozenset[str] = frozenset()
+    known: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,12 +80,16 @@ class Below:
 
 @dataclass(frozen=True)
 class _Counts:
-    """`holds` by the name of the rule: rows in which its condition is true; `latest` by the rule's column."""
+    """`holds` by the name of the rule: rows in which its condition is true; `latest` by the rule's column.
+
+    `unbroken`: rules about rows that none of them breaks.
+    """
 
     rows: int
     version: str
     holds: Mapping[str, int]
     latest: Mapping[str, datetime | None]
+    unbroken: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -119,11 +128,14 @@ def day_facts(
     `known`: what needs no reading of the rows, if anything.
     """
     of_days = {day: known.of_day(suite.day_column, day) for day in days} if known else {}
-    counted = _known_counts(suite, of_days) or _counted(frame, suite, days, version)
+    differences = _schema_differences(frame, suite)
+    held = _held(suite, of_days)
+    # Of other types than declared a condition may raise, which Great Expectations tells of each rule.
+    doubtful = [] if differences else [rule for rule in suite.row_rules if rule.name not in held]
+    counted = _known_counts(suite, of_days) or _safely_counted(frame, suite, days, version, doubtful)
     most = max(each.rows for each in counted.values())
     sample = sample_of(frame, suite.unit_hash, most)
     duplicates, spread = _company(sample, suite, {day: each.rows for day, each in counted.items()})
-    differences = _schema_differences(frame, suite)
     due = {day: floors.get(day, 1) for day in days}
     all_days = {**past, **{day: Past(counted[day].rows, due[day], _shares_of(spread, day)) for day in days}}
 
@@ -141,8 +153,8 @@ def day_facts(
         )
         seen = {rule.name: _seen(rule, of_day) for rule in suite.day_rules}
         kept = {name: found for name, found in seen.items() if found is not None}
-        held = frozenset(rule.name for rule in suite.row_rules if day in of_days and of_days[day].holds(rule))
-        return DayFacts(day, counted[day].version, counted[day].rows, kept, held)
+        how = dict.fromkeys(counted[day].unbroken, BY_COUNT) | dict.fromkeys(held, BY_STATISTICS)
+        return DayFacts(day, counted[day].version, counted[day].rows, kept, how)
 
     return tuple(facts(day) for day in days)
 
@@ -152,6 +164,15 @@ def enrolment_floors(
 ) -> dict[date, int]:
     """The floor on days when an experiment enrols (its first and last day, both included), 0 on others."""
     return {day: floor if any(first <= day <= last for first, last in enrolments) else 0 for day in days}
+
+
+def _held(suite: Suite, known: Mapping[date, Known]) -> frozenset[str]:
+    """The rules about rows that are known to hold in those of all days."""
+    return frozenset(
+        rule.name
+        for rule in suite.row_rules
+        if known and all(of_day.holds(rule) for of_day in known.values())
+    )
 
 
 def _seen(rule: DayRule, of: _OfDay) -> Seen | None:
@@ -295,24 +316,40 @@ def _start(moment: datetime | date | None) -> datetime | None:
     return datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
 
 
-def _counted(frame: DataFrame, suite: Suite, days: Sequence[date], version: Column) -> dict[date, _Counts]:
-    """Of every one of the days, by day, in one Spark job."""
+def _safely_counted(
+    frame: DataFrame, suite: Suite, days: Sequence[date], version: Column, doubtful: Sequence[RowRule]
+) -> dict[date, _Counts]:
+    """The same as `_counted`, where a rule raises without any: Great Expectations then tells which."""
+    try:
+        return _counted(frame, suite, days, version, doubtful)
+    except PySparkException:
+        if not doubtful:
+            raise
+        return _counted(frame, suite, days, version, ())
+
+
+def _counted(
+    frame: DataFrame, suite: Suite, days: Sequence[date], version: Column, doubtful: Sequence[RowRule]
+) -> dict[date, _Counts]:
+    """Of every one of the days, by day, in one Spark job; and which of the doubtful rules no row breaks."""
     present = set(frame.columns)
     most = [rule for rule in suite.day_rules if isinstance(rule, MostRows) and rule.column in present]
     fresh = [r.column for r in suite.day_rules if isinstance(r, Fresh) and r.column in present]
     totals = [F.count(F.lit(1)).alias("rows"), version.cast("string").alias("version")]
     totals += [F.count_if(F.expr(rule.condition.sql)).alias(f"holds_{rule.name}") for rule in most]
     totals += [F.unix_micros(F.max(name).cast("timestamp")).alias(f"latest_{name}") for name in fresh]
+    totals += [F.count_if(violation(rule)).alias(f"broken_{rule.name}") for rule in doubtful]
 
     def counts(row: Row) -> _Counts:
         holds = {rule.name: row[f"holds_{rule.name}"] for rule in most}
-        return _Counts(
-            row["rows"], row["version"], holds, {name: _moment(row[f"latest_{name}"]) for name in fresh}
-        )
+        latest = {name: _moment(row[f"latest_{name}"]) for name in fresh}
+        unbroken = frozenset(rule.name for rule in doubtful if not row[f"broken_{rule.name}"])
+        return _Counts(row["rows"], row["version"], holds, latest, unbroken)
 
     if suite.day_column is None:
         return dict.fromkeys(days, counts(frame.agg(*totals).collect()[0]))
-    nothing = _Counts(0, EMPTY_VERSION, {rule.name: 0 for rule in most}, dict.fromkeys(fresh))
+    all_hold = frozenset(rule.name for rule in doubtful)
+    nothing = _Counts(0, EMPTY_VERSION, {rule.name: 0 for rule in most}, dict.fromkeys(fresh), all_hold)
     found = frame.groupBy(F.col(suite.day_column).alias("day")).agg(*totals).collect()
     return {**dict.fromkeys(days, nothing), **{row["day"]: counts(row) for row in found}}
 

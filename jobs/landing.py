@@ -346,9 +346,8 @@ def _without(damaged: list[str], rows: DataFrame) -> DataFrame:
 
 def _names_in(spark: SparkSession, source: Source, files: list[str]) -> set[str]:
     if source.format == "json":
-        lines = spark.read.text(files).limit(_ROWS_LOOKED_AT)
-        names = lines.select(F.explode(F.json_object_keys("value")).alias("name")).distinct().collect()
-        return {row["name"] for row in names}
+        rows = spark.read.text(files).select(F.json_object_keys("value").alias("names"))
+        return {name for row in rows.limit(_ROWS_LOOKED_AT).collect() for name in row["names"] or ()}
     reader = spark.read.options(**source.options)
     if source.format == "delta":
         return set(reader.format("delta").load(source.path).columns)
