@@ -16,8 +16,9 @@ from jobs.tables import Tables
 from metrics.configuration.project import load_project
 from scripts.environment import ROOT
 from scripts.faults.comparison import Difference, difference
+from scripts.faults.jobs import JOBS
 
-JOBS = ("run_experiments", "run_day", "monitor_hour")  # the longest first: two are killed at a time
+KILLED = ("run_experiments", "run_day", "monitor_hour")  # the longest first: two are killed at a time
 KILLS = 2
 NAMES = ("exposures", "profiles")
 
@@ -53,9 +54,16 @@ def test_of_looks_a_superseded_version_may_stay_but_none_twice(spark: SparkSessi
     assert difference(looks("lost", "in-1-a"), clean, ["looks"]) == Difference(lost={"looks": 1}, doubled={})
 
 
+def test_every_job_that_writes_to_tables_is_killed() -> None:
+    """Others make tables that hold nothing, landing files or pages, or only read."""
+    others = {"create_tables", "simulate_service", "render_readout", "list_alerts", "cli"}
+    found = {path.stem for path in (ROOT / "jobs").glob("*.py") if "\ndef main(" in path.read_text()}
+    assert found - others == set(JOBS)
+
+
 @pytest.mark.slow
 def test_drivers_killed_at_random_moments_leave_the_tables_as_they_should_be(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "scripts.faults", "--only", *(f"kill_{job}" for job in JOBS)]
+    command = [sys.executable, "-m", "scripts.faults", "--only", *(f"kill_{job}" for job in KILLED)]
     done = subprocess.run(
         [*command, "--kills", str(KILLS), "--profiles", "60", "--work-dir", str(tmp_path)],
         cwd=ROOT,
@@ -64,6 +72,6 @@ def test_drivers_killed_at_random_moments_leave_the_tables_as_they_should_be(tmp
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
-    for job in JOBS:
+    for job in KILLED:
         row = rf"SIGKILL of the driver, {job}: [1-9] kills, \d after its end \| {KILLS + 1} \| 0 \| 0 \| –"
         assert re.search(row, done.stdout), done.stdout
