@@ -53,14 +53,14 @@ def stale_days(tables: Tables) -> list[date]:
 
 def _decided(tables: Tables) -> set[tuple[str, datetime, str]]:
     """Of which estimates decisions were made: experiment, end of the analysis day, version of its rows."""
-    columns, ids = (
-        ("experiment_id", "decided_for", "input_version"),
-        [e.id for e in tables.project.experiments],
-    )
-    rows = tables.few_rows("rollout_decisions", {"experiment_id": ids}, columns)
-    return {
-        (row["experiment_id"], row["decided_for"], row["input_version"].rpartition("-")[0]) for row in rows
-    }
+    asked: Where = {"experiment_id": [experiment.id for experiment in tables.project.experiments]}
+    rows = tables.few_rows("rollout_decisions", asked, ("experiment_id", "decided_for", "input_version"))
+    return {(row["experiment_id"], row["decided_for"], _of_rows(row["input_version"])) for row in rows}
+
+
+def _of_rows(decided: str) -> str:
+    """Of a decision's version that of the estimates, which its own fingerprint follows."""
+    return decided.rpartition("-")[0]
 
 
 Run = tuple[date, str, str]

@@ -158,7 +158,7 @@ def begun(service: Service, job: str, name: str) -> Tables:
         change(conf_dir)
     before = JOBS[job].begins
     if not (service.folder / before).exists():
-        done(service, next(name for name, job in JOBS.items() if job.leaves == before))
+        done(service, next(each for each, made in JOBS.items() if made.leaves == before))
     return service.copy(before, name, conf_dir)
 
 
