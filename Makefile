@@ -64,7 +64,7 @@ rollout: setup ## Replay three gated rollouts through Airflow, a killed schedule
 data-docs: setup ## The audits of the last days on DATA_DIR as Great Expectations' pages.
 	@$(BIN)/watchlift data-docs --data-dir "$(DATA_DIR)"
 
-faults: setup ## Run into every fault, compare with a clean run: docs/faults.md (about 2 hours).
+faults: setup ## Run into every fault, compare with a clean run: docs/faults.md (some hours).
 	$(BIN)/python -m scripts.faults
 
 bench: setup ## Every benchmark, which takes hours: docs/benchmarks.md. One of them: make bench-NAME.

@@ -17,8 +17,9 @@ Started for a day by the asset `watchlift://profile_days`, which only a day that
 which sends what was blocked by sample ratios or rolled back, by the connections of WATCHLIFT_ALERT_CONNECTIONS.
 
 **When `estimate_experiments` fails**: its last line `error: …` names the experiment and the remedy, and is not retried;
-anything else is retried twice. Analysis days whose data changed since they were estimated (late rows, a restated day)
-are estimated again with the day, and their pages made again.
+anything else is retried twice. Analysis days whose data changed since they were estimated (late rows, a restated day),
+or whose run died, are estimated again with the day, and their pages made again. A day that fails keeps no other from
+its numbers.
 
 **When `render_readouts` fails**: the estimates are in the table `estimates` already; clear the task after mending.
 

@@ -1,7 +1,7 @@
 """Where and how rows broke rules, day by day, in words that never name a profile.
 
-Great Expectations says which rules broke over all days together. Asking it day by day would cost as many validations
-as there are days; one grouped job finds the days of all the broken rules.
+Great Expectations says which of the doubtful rules broke over all days together. Asking it day by day would cost as
+many validations as there are days; one grouped job finds the days of all the broken rules.
 """
 
 from collections.abc import Mapping, Sequence

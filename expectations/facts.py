@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
@@ -121,7 +122,7 @@ def day_facts(
     below: Mapping[date, Below] | None = None,
     known: Known | None = None,
 ) -> tuple[DayFacts, ...]:
-    """Facts for each of the days, rows or none; one or two Spark jobs, and one more for each further group of days.
+    """Facts for each of the days, rows or none; one or two Spark jobs, one more for each further group of days.
 
     `version`: an aggregate over a day's rows that names them; `past`: what audits saw of other days; `floors`: the
     fewest rows of a day, 1 where not given. A floor of 0 says that no rows are due, and nothing usual is asked.
@@ -322,7 +323,7 @@ def _safely_counted(
     """The same as `_counted`, where a rule raises without any: Great Expectations then tells which."""
     try:
         return _counted(frame, suite, days, version, doubtful)
-    except PySparkException:
+    except (PySparkException, Py4JJavaError):
         if not doubtful:
             raise
         return _counted(frame, suite, days, version, ())

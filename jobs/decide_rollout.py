@@ -85,36 +85,43 @@ def _follow(
 ) -> None:
     """Where the share changes: down to nothing always, up only where `watchlift allocate` has opened the experiment.
 
-    Of several decisions at one stage for one time (late data) the most careful counts, as everywhere; and one to close
-    that nothing has followed, because the run that made it died, counts until something does. What was set for
-    just that time, by people or before, stays, unless it is to go to nothing; so does the next epoch's. Allocations
-    tell who was exposed, so that a day decided again later does not change what was in force since: it closes the
-    experiment from the end of the newest day that was decided, unless it was closed and opened again by then.
+    Of several decisions at one stage for one time (late data) the most careful counts, as everywhere; and one to close,
+    of before, that nothing has followed, because the run that made it died, is followed now. What was set for just that
+    time, by people or before, stays, unless it is to go to nothing; so does the next epoch's. Allocations tell who was
+    exposed, so that a day decided again later does not change what was in force since: it closes the experiment from
+    the end of the newest day that was decided, unless it was closed and opened again by then.
     """
     ended, at = experiment.ended, end_of(analysis_day)
-    if experiment.randomized_by == "none" or (ended and at >= start_of(ended.valid_from)):
+    epoch_ends = start_of(ended.valid_from) if ended else None
+    if experiment.randomized_by == "none" or (epoch_ends and at >= epoch_ends):
         return
-    where: Where = {"experiment_id": [experiment.id], "epoch": [experiment.epoch]}
-    columns = ("decided_for", "stage_from", "stage_to", "action")
-    kept = tables.few_rows("rollout_decisions", where, columns)
-    made = [row for row in kept if row["action"] != OVERRIDE]
-    by_people = [row for row in kept if row["action"] == OVERRIDE and row["decided_for"] >= at]
+    columns = ("epoch", "decided_for", "stage_from", "stage_to", "action")
+    kept = tables.few_rows("rollout_decisions", {"experiment_id": [experiment.id]}, columns)
+    of_epoch = [row for row in kept if row["epoch"] == experiment.epoch]
+    made = [
+        row
+        for row in of_epoch
+        if row["action"] != OVERRIDE and not (epoch_ends and row["decided_for"] >= epoch_ends)
+    ]
+    by_people = [row for row in of_epoch if row["action"] == OVERRIDE and row["decided_for"] >= at]
+    alike = [row for row in made if (row["decided_for"], row["stage_from"]) == (at, decision.stage_from)]
+    newest = max([row["decided_for"] for row in made], default=at)
     answers = [row["decided_for"] for row in kept if row["action"] == OVERRIDE]
     answers += [each.effective_from for each in allocations if not each.exposed_share]
-
-    def counts(row: Mapping[str, Any]) -> bool:
-        is_unanswered = not (row["stage_to"] or any(time >= row["decided_for"] for time in answers))
-        return row["stage_from"] == decision.stage_from and (row["decided_for"] == at or is_unanswered)
-
-    alike = [row for row in made if counts(row)]
-    share = min([row["stage_to"] for row in alike], default=decision.stage_to)
-    newest = max([row["decided_for"] for row in made], default=at)
+    is_left_open = any(
+        row["stage_to"] == 0 < row["stage_from"]
+        and row["decided_for"] < at
+        and not any(row["decided_for"] <= time <= newest for time in answers)
+        for row in made
+    )
+    share = 0.0 if is_left_open else min([row["stage_to"] for row in alike], default=decision.stage_to)
     now = in_force(allocations, at)
     if share and any(row["decided_for"] == at for row in by_people):
         return
     if not share and any(row["stage_from"] == 0 < row["stage_to"] for row in by_people):
         return  # they knew that it had been closed
-    if share == decision.stage_from or (share and (newest > at or now is None or now.effective_from == at)):
+    is_later = newest > at or now is None or now.effective_from == at
+    if not is_left_open and (share == decision.stage_from or (share and is_later)):
         return
     if all(each.exposed_share for each in allocations if at <= each.effective_from <= newest):
         keep_allocation(tables, experiment, share, newest)

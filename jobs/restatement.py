@@ -29,13 +29,14 @@ def stale_days(tables: Tables) -> list[date]:
     And those of whose estimates no decision was made: a run that estimated them again died before. Those of experiments
     that do not run on the day any more (closed by now) stay as they are.
     """
-    columns = ("experiment_id", "analysis_day", "audited_inputs", "input_version")
+    columns = ("experiment_id", "analysis_day", "audited_inputs", "epoch", "input_version")
     experiments = {experiment.id: experiment for experiment in tables.project.experiments}
     rows = tables.few_rows("estimates", {"experiment_id": list(experiments)}, columns)
     used = {tuple(row[column] for column in columns) for row in rows}
     restarts = restarts_of(tables)
     known = [
-        (restarts.as_of(experiments[name], day), day, then, version) for name, day, then, version in used
+        (restarts.as_of(experiments[name], day), day, then, (epoch, str(version)))
+        for name, day, then, epoch, version in used
     ]
     if not known:
         return []
@@ -44,18 +45,21 @@ def stale_days(tables: Tables) -> list[date]:
     stale = {
         (experiment.id, day)
         for experiment, day, then, version in known
-        if then != _fingerprint(runs, experiment, day)
-        or (experiment.id, end_of(day), str(version)) not in decided
+        if then != _fingerprint(runs, experiment, day) or (experiment.id, end_of(day), version) not in decided
     }
     days = sorted({day for _, day in stale})
     return [day for day in days if any((each.id, day) in stale for each in running(tables, day))]
 
 
-def _decided(tables: Tables) -> set[tuple[str, datetime, str]]:
-    """Of which estimates decisions were made: experiment, end of the analysis day, version of its rows."""
+def _decided(tables: Tables) -> set[tuple[str, datetime, tuple[int, str]]]:
+    """Of which estimates decisions were made: experiment, end of the analysis day, epoch and version of its rows."""
     asked: Where = {"experiment_id": [experiment.id for experiment in tables.project.experiments]}
-    rows = tables.few_rows("rollout_decisions", asked, ("experiment_id", "decided_for", "input_version"))
-    return {(row["experiment_id"], row["decided_for"], _of_rows(row["input_version"])) for row in rows}
+    columns = ("experiment_id", "decided_for", "epoch", "input_version")
+    rows = tables.few_rows("rollout_decisions", asked, columns)
+    return {
+        (row["experiment_id"], row["decided_for"], (row["epoch"], _of_rows(row["input_version"])))
+        for row in rows
+    }
 
 
 def _of_rows(decided: str) -> str:

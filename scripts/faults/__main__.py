@@ -100,8 +100,12 @@ def _outcomes(
         runs = {
             pool.submit(kill_driver, service.in_own_session(), KILLS[name], count): name for name in killed
         }
-        for run in as_completed(runs):
-            yield runs[run], run.result()
+        try:
+            for run in as_completed(runs):
+                yield runs[run], run.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _found(work_dir: Path) -> dict[str, Outcome]:

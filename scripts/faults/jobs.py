@@ -24,6 +24,7 @@ from jobs.roll_up_profile_days import roll_up_profile_days
 from jobs.run_day import run_day
 from jobs.run_experiments import run_experiments
 from jobs.tables import Tables
+from scripts.faults.comparison import difference
 from scripts.faults.service import Service, edit, lines_logged
 
 _METRIC, _MEASURE = "start_failure_rate", "play_failures"
@@ -34,7 +35,7 @@ _HOUR, _ERASED = 12, 5
 class Job:
     """`work` does what the job does when it is given `arguments`: of the folder `begins` it makes `leaves`.
 
-    `change`: of the configuration, before the job.
+    `change`: of the configuration, and `prepare`: of the tables, before the job. `keeps_rows`: it only moves them.
     """
 
     work: Callable[[Tables, Service], object]
@@ -42,6 +43,8 @@ class Job:
     begins: str
     leaves: str
     change: Callable[[Path], None] | None = None
+    prepare: Callable[[Tables], None] | None = None
+    keeps_rows: bool = False
 
 
 def _of_the_last_day(work: Callable[[Tables, Days], object], begins: str, leaves: str) -> Job:
@@ -75,6 +78,14 @@ def _erased(service: Service) -> Path:
         ids = sorted(row["profile_id"] for row in rows)[:_ERASED]
         file.write_text("".join(f"{each}\n" for each in ids), encoding="utf-8")
     return file
+
+
+def _scatter(tables: Tables) -> None:
+    """Days of some tables in several small files each."""
+    for name in ("events", "profile_days"):
+        rows = tables.read(name).repartition(3)
+        own = rows.write.format("delta").mode("overwrite")
+        own.save(f"{tables.project.tables.root}/{name}")
 
 
 def _give_ids(conf_dir: Path) -> None:
@@ -116,7 +127,7 @@ JOBS: Mapping[str, Job] = {
     "audit_table": Job(
         lambda tables, service: audit_days(tables, "events", service.last.all),
         lambda service: ["--table", "events", "--day", str(service.last.last)],
-        "rolled_up",
+        "events_in",
         "audited",
     ),
     "replay_quarantine": Job(
@@ -144,6 +155,8 @@ JOBS: Mapping[str, Job] = {
         lambda service: ["--day", str(_settled(service).last)],
         "loaded",
         "compacted",
+        prepare=_scatter,
+        keeps_rows=True,
     ),
 }
 
@@ -159,13 +172,30 @@ def begun(service: Service, job: str, name: str) -> Tables:
     before = JOBS[job].begins
     if not (service.folder / before).exists():
         done(service, next(each for each, made in JOBS.items() if made.leaves == before))
-    return service.copy(before, name, conf_dir)
+    tables, prepare = service.copy(before, name, conf_dir), JOBS[job].prepare
+    if prepare:
+        prepare(tables)
+    return tables
 
 
 def done(service: Service, job: str) -> Tables:
-    """The folder as the job leaves it: run once within this session, and used again."""
+    """The folder as the job leaves it: run once within this session, and used again.
+
+    Raises RuntimeError where the job leaves all as it was: killing it would tell nothing.
+    """
     chosen = JOBS[job]
     if not (service.folder / chosen.leaves).exists():
         tables = begun(service, job, chosen.leaves)
+        files = _files(tables)
         service.lines[job] = lines_logged(lambda: chosen.work(tables, service))
+        before = service.tables(chosen.begins)
+        moved = _files(tables) != files
+        if not (moved if chosen.keeps_rows else difference(tables, before, growing=())):
+            raise RuntimeError(f"{job} had nothing to do")
     return service.tables(chosen.leaves)
+
+
+def _files(tables: Tables) -> int:
+    """How many data files the tables consist of."""
+    logs = (tables.files(name) for name in tables.declared)
+    return sum(len(log.file_uris()) for log in logs if log)

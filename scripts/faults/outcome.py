@@ -8,17 +8,20 @@ from scripts.faults.comparison import Difference
 
 @dataclass
 class Outcome:
-    """`runs`: how often a job was started; lost and doubled rows in the end, by table; messages shown on the way."""
+    """`runs`: how often a job was started; `failed`: of its last runs, which nothing disturbed, those that failed;
+    lost and doubled rows in the end, by table; messages shown on the way.
+    """
 
     fault: str
     runs: int = 0
     lost: dict[str, int] = field(default_factory=dict)
     doubled: dict[str, int] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
+    failed: int = 0
 
     @property
     def is_clean(self) -> bool:
-        return not (self.lost or self.doubled)
+        return not (self.lost or self.doubled or self.failed)
 
     def add(self, found: Difference) -> None:
         for mine, its in ((self.lost, found.lost), (self.doubled, found.doubled)):

@@ -106,9 +106,11 @@ def lines_logged(work: Callable[[], object]) -> int:
     level = logger.level
     logger.addHandler(counter)
     logger.setLevel(logging.INFO)
-    work()
-    logger.setLevel(level)
-    logger.removeHandler(counter)
+    try:
+        work()
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(counter)
     return max(counter.records, 1)
 
 

@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from jobs.decide_rollout import decide_rollout
 from jobs.delta_reader import allocations_of
 from jobs.list_alerts import alerts_of
 from jobs.tables import Tables
+from metrics.configuration.experiment import Restart
 from metrics.configuration.project import load_project
+from metrics.enrollment import row_of_restart
 from metrics.enrollment import start_of as at
 from metrics.rows import RolloutDecision, row_of
 from tests.jobs.conftest import CONF
@@ -142,14 +145,24 @@ def test_a_breach_closes_at_once_whatever_was_planned_and_stays_closed(opened: T
     assert shares(opened) == closed
 
 
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`decide` in a run that dies once the decision is there, and before the allocation follows it."""
+
+    def decided(*arguments: Any, **others: Any) -> None:
+        with monkeypatch.context() as died:
+            died.setattr("jobs.decide_rollout.keep_allocation", Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                decide(*arguments, **others)
+
+    return decided
+
+
 def test_a_rollback_whose_run_died_before_it_closed_anything_is_followed_by_the_next(
-    opened: Tables, monkeypatch: pytest.MonkeyPatch
+    opened: Tables, killed: Callable[..., None]
 ) -> None:
     (experiment,) = opened.project.experiments
-    with monkeypatch.context() as killed:
-        killed.setattr("jobs.decide_rollout.keep_allocation", Mock(side_effect=KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            decide(opened, START, BREACH)
+    killed(opened, START, BREACH)
     assert shares(opened) == {START: 0.01}
     decide(opened, START + timedelta(1))  # on which all is well
     closed = {START: 0.01, START + timedelta(2): 0.0}
@@ -158,6 +171,41 @@ def test_a_rollback_whose_run_died_before_it_closed_anything_is_followed_by_the_
     keep_allocation(opened, experiment, 0.01, at(again))
     decide(opened, again)
     assert shares(opened) == closed | {again: 0.01}
+
+
+def test_so_is_one_that_was_found_late_at_an_earlier_stage_whatever_is_planned(
+    opened: Tables, killed: Callable[..., None]
+) -> None:
+    (experiment,) = opened.project.experiments
+    decide(opened, START)
+    assert decide(opened, START + timedelta(1)) == "advance"
+    keep_allocation(opened, experiment, 0.0, at(START + timedelta(9)))  # the planned end
+    killed(opened, START, BREACH, input_version="late")
+    decide(opened, START + timedelta(2))
+    assert shares(opened) == {START: 0.01, START + timedelta(2): 0.05, START + timedelta(3): 0.0}
+
+
+def test_so_is_one_of_an_experiment_that_was_never_opened_here(
+    tables: Tables, killed: Callable[..., None]
+) -> None:
+    killed(tables, START, BREACH)
+    decide(tables, START + timedelta(1))
+    assert shares(tables) == {START + timedelta(2): 0.0}
+
+
+def test_no_rollback_of_the_last_day_before_a_restart_closes_the_next_epoch(
+    opened: Tables, killed: Callable[..., None]
+) -> None:
+    (experiment,) = opened.project.experiments
+    decide(opened, START)
+    killed(opened, START + timedelta(1), BREACH)
+    restart = Restart(1, START + timedelta(2), "the salt was reused")
+    (row,) = [asdict(row_of_restart(ID, restart))]
+    opened.insert_rows("enrollment_status", [row], {"experiment_id": [ID]})
+    again = replace(experiment, restart=restart)
+    keep_allocation(opened, again, 0.01, at(restart.valid_from))
+    decide(opened, START, input_version="late")
+    assert shares(opened) == {START: 0.01, restart.valid_from: 0.01}
 
 
 def test_a_breach_closes_what_was_never_opened_here(tables: Tables) -> None:
