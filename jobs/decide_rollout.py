@@ -106,14 +106,7 @@ def _follow(
     by_people = [row for row in of_epoch if row["action"] == OVERRIDE and row["decided_for"] >= at]
     alike = [row for row in made if (row["decided_for"], row["stage_from"]) == (at, decision.stage_from)]
     newest = max([row["decided_for"] for row in made], default=at)
-    answers = [row["decided_for"] for row in kept if row["action"] == OVERRIDE]
-    answers += [each.effective_from for each in allocations if not each.exposed_share]
-    is_left_open = any(
-        row["stage_to"] == 0 < row["stage_from"]
-        and row["decided_for"] < at
-        and not any(row["decided_for"] <= time <= newest for time in answers)
-        for row in made
-    )
+    is_left_open = _is_left_open(made, kept, allocations, at, newest)
     share = 0.0 if is_left_open else min([row["stage_to"] for row in alike], default=decision.stage_to)
     now = in_force(allocations, at)
     if share and any(row["decided_for"] == at for row in by_people):
@@ -125,6 +118,23 @@ def _follow(
         return
     if all(each.exposed_share for each in allocations if at <= each.effective_from <= newest):
         keep_allocation(tables, experiment, share, newest)
+
+
+def _is_left_open(
+    made: Sequence[Mapping[str, Any]],
+    kept: Sequence[Mapping[str, Any]],
+    allocations: Sequence[Allocation],
+    at: datetime,
+    newest: datetime,
+) -> bool:
+    """Whether a decision of before `at` closed the experiment, and no allocation or override did anything since.
+
+    What was planned for later than the newest decision is no answer to it. `made`: of the epoch; `kept`: all rows.
+    """
+    answers = [row["decided_for"] for row in kept if row["action"] == OVERRIDE]
+    answers += [each.effective_from for each in allocations if not each.exposed_share]
+    closing = [row["decided_for"] for row in made if row["stage_to"] == 0 < row["stage_from"]]
+    return any(then < at and not any(then <= time <= newest for time in answers) for then in closing)
 
 
 def _fingerprint(columns: dict[str, Any]) -> str:

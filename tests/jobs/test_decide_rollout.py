@@ -200,8 +200,7 @@ def test_no_rollback_of_the_last_day_before_a_restart_closes_the_next_epoch(
     decide(opened, START)
     killed(opened, START + timedelta(1), BREACH)
     restart = Restart(1, START + timedelta(2), "the salt was reused")
-    (row,) = [asdict(row_of_restart(ID, restart))]
-    opened.insert_rows("enrollment_status", [row], {"experiment_id": [ID]})
+    opened.insert_rows("enrollment_status", [asdict(row_of_restart(ID, restart))], {"experiment_id": [ID]})
     again = replace(experiment, restart=restart)
     keep_allocation(opened, again, 0.01, at(restart.valid_from))
     decide(opened, START, input_version="late")
