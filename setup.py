@@ -26,7 +26,11 @@ AIRFLOW = [
 LINEAGE = ["apache-airflow-providers-openlineage>=2.20,<3"]
 DEV = [
     "chispa>=0.11",
-    "duckdb>=2.0,<3",  # benchmarks compare with it
+    # Benchmarks compare with these three; ibis is how tea-tasting asks Spark.
+    "duckdb>=2.0,<3",
+    "ibis-framework>=12.0,<13",
+    "pyfixest>=0.60,<1",
+    "tea-tasting>=1.14,<2",
     "hypothesis>=6.100",
     "mypy>=1.13",
     "pandas-stubs>=2.2,<3",

@@ -21,6 +21,7 @@ ASKED: Mapping[str, tuple[str, str]] = {
     "audits": ("--profiles 100000 --copies 87", "--profiles 2000 --copies 2"),
     "layout": ("--profiles 100000 --copies 20", "--profiles 2000 --copies 1"),
     "statistics": ("--rows 2000000", "--rows 2000 --replicates 100"),
+    "rivals": ("--rows 2000000", "--rows 2000"),
     "starts": ("--rows 100000", "--rows 1000"),
     "experiments": ("--profiles 1000000 --experiments 50", "--profiles 400 --experiments 2"),
     "whole_day": ("--profiles 100000 --copies 43", "--profiles 1000 --copies 1"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from benchmarks import audits, experiments, layout, roll_up, settings, whole_day, whole_day_data
+from benchmarks import audits, experiments, layout, rivals, roll_up, settings, whole_day, whole_day_data
 from benchmarks.__main__ import main as benchmarks_main
 from benchmarks.measuring import Aim, Measured, compared, publish, report, timed
 from benchmarks.numpy_estimates import Estimates
@@ -43,6 +43,17 @@ def test_statistics_are_measured_against_what_runs_beside_them(spark: SparkSessi
     assert "| 2,000 profile rows to every estimate |" in table
     assert "| 100 bootstrap replicates of " in table
     assert all(each.cpu_seconds > 0 and each.baseline_cpu_seconds > 0 for each in measured)
+
+
+@pytest.mark.slow
+def test_other_packages_find_the_same_effects_and_errors(spark: SparkSession, tmp_path: Path) -> None:
+    measured = rivals.measure(spark, tmp_path, rows=2_000, rounds=0)
+    assert [each.baseline for each in measured] == ["tea-tasting on Spark", "pyfixest, in its own memory"]
+    same = {("plays", "ratio"): (0.1, 0.2)}
+    rivals.require_same(same, {("plays", "ratio"): (0.1, 0.2001)}, ratio_errors=1e-3)
+    for other in ({("plays", "ratio"): (0.1, 0.2001)}, {("plays", "ratio"): (0.1001, 0.2)}, {}):
+        with pytest.raises(AssertionError, match="plays ratio: effect and error are"):
+            rivals.require_same(same, other)
 
 
 @pytest.mark.slow
@@ -124,8 +135,8 @@ def test_the_page_shows_each_figure_with_its_aim_and_whether_it_is_reached(tmp_p
 def test_a_benchmark_that_nobody_knows_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert benchmarks_main(["soon"]) == 2
     assert capsys.readouterr().err == (
-        "error: no benchmark 'soon'; choose among roll_up, audits, layout, statistics, starts, experiments, whole_day, "
-        "backfill\n"
+        "error: no benchmark 'soon'; choose among roll_up, audits, layout, statistics, rivals, starts, experiments, "
+        "whole_day, backfill\n"
     )
 
 
