@@ -18,6 +18,7 @@ from benchmarks.measuring import (
     Aim,
     Measured,
     Seconds,
+    Size,
     aimed,
     benchmark_parser,
     in_turn,
@@ -49,8 +50,9 @@ def measure(spark: SparkSession, folder: Path, profiles: int, copies: int, round
     names |= {name: f"audit of {name}, {n} Spark jobs" for name, n in jobs.items()}
     roll_ups = [each[ROLL_UP] for each in found]
     aims = {ALL: aimed(events >= 50_000_000, Aim("P2", "ratio", 0.15))}
+    size = Size(events, "events")
     return [
-        medians(what, [each[name] for each in found], "the roll-up", roll_ups, aims.get(name, ()))
+        medians(what, [each[name] for each in found], "the roll-up", roll_ups, aims.get(name, ()), size)
         for name, what in names.items()
     ]
 

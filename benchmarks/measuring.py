@@ -32,6 +32,14 @@ class Aim:
 
 
 @dataclass(frozen=True)
+class Size:
+    """How much was worked on: so many events, profiles or households."""
+
+    number: int
+    things: str
+
+
+@dataclass(frozen=True)
 class Measured:
     """Medians over the rounds of processor and wall seconds, and of the ratio of processor seconds to the baseline.
 
@@ -46,6 +54,12 @@ class Measured:
     baseline_wall_seconds: float | None
     ratios: tuple[float, ...]
     aims: tuple[Aim, ...] = ()
+    size: Size | None = None
+
+    @property
+    def per_million(self) -> float | None:
+        """Processor seconds for a million of what was worked on."""
+        return None if self.size is None else self.cpu_seconds / self.size.number * 1e6
 
     @property
     def ratio(self) -> float:
@@ -106,6 +120,7 @@ def compared(
     other: Callable[[], tuple[float, float | None]],
     rounds: int,
     aims: Sequence[Aim] = (),
+    size: Size | None = None,
 ) -> Measured:
     """Medians of rounds in turn, as `in_turn` has them.
 
@@ -113,7 +128,7 @@ def compared(
     part.
     """
     ours, others = zip(*in_turn(lambda: (work(), other()), rounds), strict=True)
-    return medians(what, ours, baseline, others, aims)
+    return medians(what, ours, baseline, others, aims, size)
 
 
 def medians(
@@ -122,6 +137,7 @@ def medians(
     baseline: str,
     others: Sequence[tuple[float, float | None]],
     aims: Sequence[Aim] = (),
+    size: Size | None = None,
 ) -> Measured:
     """What rounds took, and what they are measured against in the same rounds."""
     walls = [wall for _, wall in others if wall is not None]
@@ -134,21 +150,26 @@ def medians(
         baseline_wall_seconds=statistics.median(walls) if walls else None,
         ratios=tuple(our[0] / other[0] for our, other in zip(ours, others, strict=True)),
         aims=tuple(aims),
+        size=size,
     )
 
 
 def report(measured: Sequence[Measured]) -> str:
     """A table in Markdown."""
     lines = [
-        "| what | CPU s | wall s | against | CPU s | wall s | ratio of CPU s | aim |",
-        "|---|---|---|---|---|---|---|---|",
+        "| what | CPU s | per million | wall s | against | CPU s | wall s | ratio of CPU s | aim |",
+        "|---|---|---|---|---|---|---|---|---|",
         *(
-            f"| {m.what} | {m.cpu_seconds:.1f} | {m.wall_seconds:.1f} | {m.baseline} "
+            f"| {m.what} | {m.cpu_seconds:.1f} | {_per_million(m)} | {m.wall_seconds:.1f} | {m.baseline} "
             f"| {m.baseline_cpu_seconds:.1f} | {_seconds(m.baseline_wall_seconds)} | {_ratio(m)} | {_aims(m)} |"
             for m in measured
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _per_million(m: Measured) -> str:
+    return "–" if m.size is None else f"{m.per_million:.2f} {m.size.things}"
 
 
 def _ratio(m: Measured) -> str:

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from benchmarks.measuring import Aim, Measured, report
+from benchmarks.costs import costs
+from benchmarks.measuring import Aim, Measured, Size, report
 
 HEAD = """\
 # Benchmarks
 
 Written by `make bench`. Medians of rounds in which what is measured and what it is compared with run in turns, after
-one round that does not count; processor seconds are of all processes. Ratios: the median, and the least and greatest of
-the rounds. On a shared machine the same work differs by a quarter from hour to hour: read ratios.
+one round that does not count; processor seconds are of all processes, and for a million of what is named. Ratios: the
+median, and the least and greatest of the rounds. On a shared machine the same work differs by a quarter from hour to
+hour: read ratios.
 
 ![Ratios of processor seconds](benchmarks.png)
 """
@@ -31,13 +33,15 @@ def write_pages(docs: Path) -> None:
         f"## {name}\n\n`{found[name]['command']}`, {found[name]['machine']}\n\n{report(each)}"
         for name, each in measured.items()
     ]
-    (docs / "benchmarks.md").write_text("\n".join([HEAD, *parts]), encoding="utf-8")
+    text = "\n".join([HEAD, costs(measured), *parts])
+    (docs / "benchmarks.md").write_text(text, encoding="utf-8")
     _plot([each for some in measured.values() for each in some], docs / "benchmarks.png")
 
 
 def _measured(values: dict) -> Measured:
     aims = tuple(Aim(**aim) for aim in values.pop("aims"))
-    return Measured(**{**values, "ratios": tuple(values["ratios"]), "aims": aims})
+    size = values["size"] and Size(**values["size"])
+    return Measured(**{**values, "ratios": tuple(values["ratios"]), "aims": aims, "size": size})
 
 
 def _plot(measured: list[Measured], path: Path) -> None:

@@ -16,7 +16,17 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from benchmarks import duckdb_roll_up
-from benchmarks.measuring import Aim, Measured, aimed, benchmark_parser, compared, kept_folder, publish, timed
+from benchmarks.measuring import (
+    Aim,
+    Measured,
+    Size,
+    aimed,
+    benchmark_parser,
+    compared,
+    kept_folder,
+    publish,
+    timed,
+)
 from benchmarks.service import one_day
 from jobs.arguments import Days
 from jobs.roll_up_profile_days import roll_up_days
@@ -48,6 +58,7 @@ def measure(
                 smaller,
                 rounds,
                 aimed(more >= 200_000_000 and less <= 25_000_000, Aim("P3", "ratio", 1.15)),
+                Size(more, "events"),
             )
         )
     return measured
@@ -64,6 +75,7 @@ def beside_duckdb(tables: Tables, days: Days, rounds: int) -> Measured:
             lambda: timed(lambda: duckdb_roll_up.roll_up(database, tables, days.first, folder)),
             rounds,
             aimed(events >= 100_000_000, Aim("P1", "ratio", 2.2)),
+            Size(events, "events"),
         )
         for name in TABLES:
             ours: list[Path | str] = [*duckdb_roll_up.files_of(tables, name, days.first)]

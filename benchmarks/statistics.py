@@ -14,7 +14,17 @@ import numpy as np
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from benchmarks.measuring import Aim, Measured, aimed, benchmark_parser, compared, kept_folder, publish, timed
+from benchmarks.measuring import (
+    Aim,
+    Measured,
+    Size,
+    aimed,
+    benchmark_parser,
+    compared,
+    kept_folder,
+    publish,
+    timed,
+)
 from jobs.embedded import embedded_spark
 from metrics.configuration.units import UnitExperiment, load_unit_experiment
 from metrics.statistics.analysis import Analysis, estimate
@@ -122,6 +132,7 @@ def measure(spark: SparkSession, folder: Path, rows: int, rounds: int, replicate
             scan,
             rounds,
             aimed(rows >= 2_000_000, Aim("P4", "cpu_seconds", 30)),
+            Size(rows, "profiles"),
         ),
         compared(
             f"{replicates:,} bootstrap replicates of {households:,} households, 3 metrics, and their other estimates",
@@ -130,6 +141,7 @@ def measure(spark: SparkSession, folder: Path, rows: int, rounds: int, replicate
             lambda: (poisson_seconds(households, 6, replicates), None),
             rounds,
             aimed(households >= 1_000_000 and replicates >= 10_000, Aim("P5", "cpu_seconds", 60)),
+            Size(households, "households"),
         ),
     ]
     check(found["all"], found["few"])

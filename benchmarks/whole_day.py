@@ -25,6 +25,7 @@ from benchmarks.measuring import (
     Aim,
     Measured,
     Seconds,
+    Size,
     aimed,
     benchmark_parser,
     compared,
@@ -71,10 +72,12 @@ def measure(spark: SparkSession, folder: Path, profiles: int, copies: int, round
             lambda: _noted(script, script_parts(day, found)),
             rounds,
             aimed(events >= 50_000_000, Aim("P2", "ratio", 2.5)),
+            Size(events, "events"),
         )
         require_same_answers(left[0], day, found)
-    counted = max(rounds, 1)
-    return [whole, *(_part(name, product[-counted:], script[-counted:]) for name in PARTS)]
+    counted, in_windows = max(rounds, 1), left[0].read("profile_windows").count()
+    sizes = {name: Size(events, "events") for name in PARTS} | {"experiments": Size(in_windows, "profiles")}
+    return [whole, *(_part(name, product[-counted:], script[-counted:], sizes[name]) for name in PARTS)]
 
 
 @contextmanager
@@ -138,9 +141,9 @@ def _timed_within(module: ModuleType, *names: str) -> Iterator[dict[str, Seconds
         yield taken
 
 
-def _part(name: str, product: Sequence[Parts], script: Sequence[Parts]) -> Measured:
+def _part(name: str, product: Sequence[Parts], script: Sequence[Parts], size: Size) -> Measured:
     ours, theirs = [parts[name] for parts in product], [parts[name] for parts in script]
-    return medians(f"of it, {name}", ours, "the same part", theirs)
+    return medians(f"of it, {name}", ours, "the same part", theirs, size=size)
 
 
 def require_same_answers(tables: Tables, day: Script, theirs: Estimates) -> None:
