@@ -6,12 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from py4j.protocol import Py4JJavaError
-from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from expectations.breaches import violation
+from expectations.counts import Counts, known_counts, safely_counted
 from expectations.known import Known
 from expectations.reconciliation import Compared, differing, in_words
 from expectations.rules import (
@@ -21,7 +19,6 @@ from expectations.rules import (
     KeyUnique,
     MostRows,
     Reconciled,
-    RowRule,
     RowsAtLeastFloor,
     RowsUsual,
     SchemaDeclared,
@@ -33,7 +30,6 @@ from expectations.sample import UNIT, Sample, brought, held_together, sample_of
 from expectations.shares import DayShares, day_shares, moves
 from expectations.usual import Past, Shares, rows_in_words, shares_as_text, usual_rows, usual_shares
 
-EMPTY_VERSION = "empty"
 BY_STATISTICS = "by the statistics and constraints of its files"
 BY_COUNT = "counted in its rows"
 _KEY = "_key"
@@ -80,25 +76,11 @@ class Below:
 
 
 @dataclass(frozen=True)
-class _Counts:
-    """`holds` by the name of the rule: rows in which its condition is true; `latest` by the rule's column.
-
-    `unbroken`: rules about rows that none of them breaks.
-    """
-
-    rows: int
-    version: str
-    holds: Mapping[str, int]
-    latest: Mapping[str, datetime | None]
-    unbroken: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
 class _OfDay:
     """All that Spark told of a day, beside what is known of others."""
 
     day: date
-    counts: _Counts
+    counts: Counts
     floor: int
     duplicates: int | None
     among: str
@@ -133,7 +115,7 @@ def day_facts(
     held = _held(suite, of_days)
     # Of other types than declared a condition may raise, which Great Expectations tells of each rule.
     doubtful = [] if differences else [rule for rule in suite.row_rules if rule.name not in held]
-    counted = _known_counts(suite, of_days) or _safely_counted(frame, suite, days, version, doubtful)
+    counted = known_counts(suite, of_days) or safely_counted(frame, suite, days, version, doubtful)
     most = max(each.rows for each in counted.values())
     sample = sample_of(frame, suite.unit_hash, most)
     duplicates, spread = _company(sample, suite, {day: each.rows for day, each in counted.items()})
@@ -292,71 +274,6 @@ def _spread(looked_at: pa.Table, suite: Suite) -> dict[date, DayShares] | None:
     if not {UNIT, *labels} <= set(looked_at.column_names):
         return None
     return day_shares(looked_at, labels, heavy)
-
-
-def _known_counts(suite: Suite, known: Mapping[date, Known]) -> dict[date, _Counts] | None:
-    """The same as `_counted` gives, where all of it is known; None where it is not, or rows are told apart by more."""
-    most = [rule for rule in suite.day_rules if isinstance(rule, MostRows)]
-    fresh = [rule.column for rule in suite.day_rules if isinstance(rule, Fresh)]
-    found: dict[date, _Counts] = {}
-    for day, of_day in known.items():
-        counts = {rule.name: of_day.count(rule.condition) for rule in most}
-        holds = {name: count for name, count in counts.items() if count is not None}
-        if len(holds) < len(counts) or not all(map(of_day.knows_range, fresh)):
-            return None
-        latest = {name: _start(of_day.latest(name)) for name in fresh}
-        version = of_day.version(suite.columns_read) if of_day.rows else EMPTY_VERSION
-        found[day] = _Counts(of_day.rows, version, holds, latest)
-    return found if suite.named_by_statistics else None
-
-
-def _start(moment: datetime | date | None) -> datetime | None:
-    """A date's first moment."""
-    if moment is None or isinstance(moment, datetime):
-        return moment
-    return datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
-
-
-def _safely_counted(
-    frame: DataFrame, suite: Suite, days: Sequence[date], version: Column, doubtful: Sequence[RowRule]
-) -> dict[date, _Counts]:
-    """The same as `_counted`, where a rule raises without any: Great Expectations then tells which."""
-    try:
-        return _counted(frame, suite, days, version, doubtful)
-    except (PySparkException, Py4JJavaError):
-        if not doubtful:
-            raise
-        return _counted(frame, suite, days, version, ())
-
-
-def _counted(
-    frame: DataFrame, suite: Suite, days: Sequence[date], version: Column, doubtful: Sequence[RowRule]
-) -> dict[date, _Counts]:
-    """Of every one of the days, by day, in one Spark job; and which of the doubtful rules no row breaks."""
-    present = set(frame.columns)
-    most = [rule for rule in suite.day_rules if isinstance(rule, MostRows) and rule.column in present]
-    fresh = [r.column for r in suite.day_rules if isinstance(r, Fresh) and r.column in present]
-    totals = [F.count(F.lit(1)).alias("rows"), version.cast("string").alias("version")]
-    totals += [F.count_if(F.expr(rule.condition.sql)).alias(f"holds_{rule.name}") for rule in most]
-    totals += [F.unix_micros(F.max(name).cast("timestamp")).alias(f"latest_{name}") for name in fresh]
-    totals += [F.count_if(violation(rule)).alias(f"broken_{rule.name}") for rule in doubtful]
-
-    def counts(row: Row) -> _Counts:
-        holds = {rule.name: row[f"holds_{rule.name}"] for rule in most}
-        latest = {name: _moment(row[f"latest_{name}"]) for name in fresh}
-        unbroken = frozenset(rule.name for rule in doubtful if not row[f"broken_{rule.name}"])
-        return _Counts(row["rows"], row["version"], holds, latest, unbroken)
-
-    if suite.day_column is None:
-        return dict.fromkeys(days, counts(frame.agg(*totals).collect()[0]))
-    all_hold = frozenset(rule.name for rule in doubtful)
-    nothing = _Counts(0, EMPTY_VERSION, {rule.name: 0 for rule in most}, dict.fromkeys(fresh), all_hold)
-    found = frame.groupBy(F.col(suite.day_column).alias("day")).agg(*totals).collect()
-    return {**dict.fromkeys(days, nothing), **{row["day"]: counts(row) for row in found}}
-
-
-def _moment(micros: int | None) -> datetime | None:
-    return None if micros is None else datetime.fromtimestamp(micros / 1e6, tz=UTC)
 
 
 def _duplicates(

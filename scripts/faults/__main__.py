@@ -79,9 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         (ROOT / "docs" / "faults.md").write_text(page, encoding="utf-8")
     told = [found[name] for name in (options.only or names)]
     bad = [outcome.fault for outcome in told if not outcome.is_clean]
-    progress.say(
-        f"{len(told)} faults, {len(bad)} left rows lost or doubled" + "".join(f"\n  {b}" for b in bad)
-    )
+    progress.say(f"{len(told)} faults, {len(bad)} not as a clean run" + "".join(f"\n  {b}" for b in bad))
     return 1 if bad else 0
 
 

@@ -188,9 +188,11 @@ def done(service: Service, job: str) -> Tables:
         tables = begun(service, job, chosen.leaves)
         files = _files(tables)
         service.lines[job] = lines_logged(lambda: chosen.work(tables, service))
-        before = service.tables(chosen.begins)
-        moved = _files(tables) != files
-        if not (moved if chosen.keeps_rows else difference(tables, before, growing=())):
+        if chosen.keeps_rows:
+            has_worked = _files(tables) != files
+        else:
+            has_worked = bool(difference(tables, service.tables(chosen.begins), growing=()))
+        if not has_worked:
             raise RuntimeError(f"{job} had nothing to do")
     return service.tables(chosen.leaves)
 
