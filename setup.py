@@ -26,9 +26,11 @@ AIRFLOW = [
 LINEAGE = ["apache-airflow-providers-openlineage>=2.20,<3"]
 DEV = [
     "chispa>=0.11",
-    # Benchmarks compare with these three; ibis is how tea-tasting asks Spark.
+    # Benchmarks compare with these three. By ibis tea-tasting asks Spark, of which its extra allows only older ones: so
+    # what that extra adds stands here.
     "duckdb>=2.0,<3",
     "ibis-framework>=12.0,<13",
+    "pyarrow-hotfix>=0.4",
     "pyfixest>=0.60,<1",
     "tea-tasting>=1.14,<2",
     "hypothesis>=6.100",

@@ -20,6 +20,7 @@ from unittest.mock import patch
 from pyspark.sql import SparkSession
 
 from benchmarks import duckdb_roll_up, duckdb_whole_day
+from benchmarks.costs import STAGE
 from benchmarks.duckdb_script import Script
 from benchmarks.measuring import (
     Aim,
@@ -143,7 +144,7 @@ def _timed_within(module: ModuleType, *names: str) -> Iterator[dict[str, Seconds
 
 def _part(name: str, product: Sequence[Parts], script: Sequence[Parts], size: Size) -> Measured:
     ours, theirs = [parts[name] for parts in product], [parts[name] for parts in script]
-    return medians(f"of it, {name}", ours, "the same part", theirs, size=size)
+    return medians(f"{STAGE}{name}", ours, "the same part", theirs, size=size)
 
 
 def require_same_answers(tables: Tables, day: Script, theirs: Estimates) -> None:

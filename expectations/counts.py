@@ -56,7 +56,7 @@ def _start(moment: datetime | date | None) -> datetime | None:
 def safely_counted(
     frame: DataFrame, suite: Suite, days: Sequence[date], version: Column, doubtful: Sequence[RowRule]
 ) -> dict[date, Counts]:
-    """The same in one pass over the rows; without any rules where one raises: Great Expectations then tells which."""
+    """Of each day, in one pass over the rows; without rules where one raises: Great Expectations then tells which."""
     try:
         return _counted(frame, suite, days, version, doubtful)
     except (PySparkException, Py4JJavaError):

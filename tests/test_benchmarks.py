@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from benchmarks import audits, experiments, layout, rivals, roll_up, settings, whole_day, whole_day_data
+from benchmarks import audits, costs, experiments, layout, rivals, roll_up, settings, whole_day
 from benchmarks.__main__ import main as benchmarks_main
 from benchmarks.measuring import Aim, Measured, Size, compared, publish, report, timed
-from benchmarks.numpy_estimates import Estimates
 from benchmarks.pages import write_pages
 from benchmarks.service import one_day
 from benchmarks.statistics import measure
@@ -92,14 +91,14 @@ def test_many_experiments_are_measured_against_one(spark: SparkSession, tmp_path
 
 @pytest.mark.slow
 def test_a_whole_day_ends_with_the_numbers_of_a_script(spark: SparkSession, tmp_path: Path) -> None:
-    data = whole_day_data.whole_day(spark, tmp_path, profiles=1_000, copies=1)
-    tables, found = data.restored(0), Estimates()
-    with whole_day.script_of(data) as script:
-        parts = whole_day.product_parts(tables, data.days), whole_day.script_parts(script, found)
-        whole_day.require_same_answers(tables, script, found)
-    for each in parts:
-        assert tuple(each) == whole_day.PARTS
-        assert all(cpu > 0 for cpu, _ in each.values())
+    whole, *stages = whole_day.measure(spark, tmp_path, profiles=1_000, copies=1, rounds=0)
+    assert [each.what for each in stages] == [f"{costs.STAGE}{name}" for name in whole_day.PARTS]
+    assert all(each.cpu_seconds > 0 and each.baseline_cpu_seconds > 0 for each in stages)
+    assert {each.size for each in stages[:-1]} == {whole.size}
+    # A third of 1,000 profiles have been exposed by then.
+    assert stages[-1].size is not None
+    assert stages[-1].size.things == "profiles"
+    assert 200 < stages[-1].size.number < 500
 
 
 def test_an_estimate_that_is_another_is_no_answer() -> None:
@@ -132,21 +131,21 @@ def test_the_page_shows_each_figure_with_its_aim_and_whether_it_is_reached(tmp_p
     assert (tmp_path / "benchmarks.png").stat().st_size > 1_000
 
 
-def test_the_page_reckons_what_a_large_service_takes_from_what_was_measured(tmp_path: Path) -> None:
-    part = Measured("of it, roll-up", 36.0, 20.0, "rival", 12.0, 9.0, (3.0,), size=Size(50_000_000, "events"))
-    whole = replace(part, what="a whole day", cpu_seconds=90.0)
-    bootstrap = replace(
-        part, what="10,000 bootstrap replicates", cpu_seconds=30.0, size=Size(1_000_000, "households")
-    )
-    publish([whole, part], tmp_path / "benchmarks" / "day.json")
-    publish([bootstrap], tmp_path / "benchmarks" / "few.json")
+def test_the_page_reckons_what_a_large_service_takes_from_the_stages_of_a_day(tmp_path: Path) -> None:
+    events, profiles = Size(50_000_000, "events"), Size(1_000_000, "profiles")
+    whole = Measured("a whole day", 180.0, 90.0, "rival", 60.0, 50.0, (3.0,), size=events)
+    roll_up = replace(whole, what=f"{costs.STAGE}roll-up", cpu_seconds=36.0)
+    experiments = replace(whole, what=f"{costs.STAGE}experiments", cpu_seconds=60.0, size=profiles)
+    publish([whole, roll_up, experiments], tmp_path / "benchmarks" / "whole_day.json")
     write_pages(tmp_path)
     page = (tmp_path / "benchmarks.md").read_text()
-    # 36 s of 50 million are 0.72 s a million, and 0.4 core-hours of two billion.
-    assert "| roll-up | 0.72 | 50,000,000 events | 2,000,000,000 | 0.4 |" in page
-    assert "| 10,000 bootstrap replicates | 30.00 | 1,000,000 households | 7,200,000 | 0.1 |" in page
-    assert "| **all** | | | | **0.5** |" in page
-    assert "a whole day |" not in page.split("## day")[0]
+    # 36 s of 50 million are 0.72 s a million: 1,440 s of two billion, and 720 s of 12 million profiles.
+    assert "| roll-up | 0.72 | 50,000,000 events | 2,000,000,000 | 0.40 |" in page
+    assert "| experiments | 60.00 | 1,000,000 profiles | 12,000,000 | 0.20 |" in page
+    assert "| **all** | | | | **0.60** |" in page
+    # 36 minutes of a core that is always busy.
+    assert "So a day takes 32 cores 2 minutes, 64 cores 1 minutes, 128 cores 0 minutes." in page
+    assert costs.costs([whole]) == ""
 
 
 def test_a_benchmark_that_nobody_knows_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
