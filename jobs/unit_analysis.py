@@ -1,6 +1,7 @@
 """The analysis of one file of units, as `watchlift analyze` prints it."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from jobs.tables import code_version
 from metrics.configuration.units import UnitExperiment, UnitFile, raw_name
 from metrics.errors import InputError
 from metrics.readout.document import jsonable
-from metrics.rollup.units import typed_units, unit_windows
+from metrics.rollup.units import refuse_repeats, typed_units, unit_windows
 from metrics.rows import Estimate, InteractionRow, SrmCheck
 from metrics.statistics.analysis import estimate
 from metrics.statistics.srm_checks import srm_checks
@@ -37,8 +38,14 @@ def analyze_units(spark: SparkSession, experiment: UnitExperiment, replicates: i
     try:
         with _rows_as_long_as_the_header(experiment.file):
             windows = unit_windows(typed, experiment)
-        analysis = estimate(windows, experiment.design, experiment.catalogue, None, replicates=replicates)
-        checks = _sample_ratios(windows, experiment)
+        design, catalogue = experiment.design, experiment.catalogue
+        # Beside each other: of a file of ordinary size Spark's planning takes longer than its rows do.
+        with ThreadPoolExecutor() as pool:
+            single = pool.submit(refuse_repeats, typed, experiment)
+            ratios = pool.submit(_sample_ratios, windows, experiment)
+            estimated = pool.submit(estimate, windows, design, catalogue, None, replicates=replicates)
+        single.result()
+        analysis, checks = estimated.result(), ratios.result()
         if any(check.triggered for check in checks):
             analysis = analysis.blocked()
     finally:

@@ -21,13 +21,12 @@ def unit_windows(typed: DataFrame, experiment: UnitExperiment) -> DataFrame:
     """profile_id and household_id (texts), arm, stratum, strata and segments as texts, outcomes and covariates.
 
     typed: of `typed_units`. A unit without cluster, or whose cluster is missing, is its own. Ids that are all whole
-    numbers are in the order of numbers. A covariate is a text where a tenth of its values or more are no numbers. Spark
-    jobs look at the rows first. Raises InputError for a value that is no number, an arm that nobody declared, a unit
-    without id or with two rows.
+    numbers are in the order of numbers. A covariate is a text where a tenth of its values or more are no numbers. A
+    Spark job looks at the rows first. Raises InputError for a value that is no number, an arm that nobody declared, a
+    unit without id. That no unit has two rows `refuse_repeats` says.
     """
     facts = _looked_at(typed, experiment)
     _check(facts, experiment)
-    _refuse_repeats(typed, experiment)
     design, file = experiment.design, experiment.file
     name = _text(file.unit) if facts["texts as ids"] else F.lpad(_text(file.unit), _LONGEST_ID, "0")
     unit = F.concat(F.lit("unit:"), name)
@@ -142,7 +141,8 @@ def _is_text(facts: Row, column: str) -> bool:
     return bool(facts[f"bad {column}"] > 0 and 10 * facts[f"bad {column}"] >= facts[f"known {column}"])
 
 
-def _refuse_repeats(typed: DataFrame, experiment: UnitExperiment) -> None:
+def refuse_repeats(typed: DataFrame, experiment: UnitExperiment) -> None:
+    """One Spark job. Raises InputError for a unit with two rows."""
     file = experiment.file
     repeated = typed.groupBy(_text(file.unit).alias("unit")).count().where("count > 1").limit(1).collect()
     for row in repeated:
