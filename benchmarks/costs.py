@@ -18,8 +18,8 @@ Reckoned from the processor seconds of `whole_day` below, not measured: those of
 as the service has. It assumes
 
 - cores like those measured, of which two share one physical core;
-- processor seconds that grow as the events do, of the experiments as the profiles in them; `roll_up` below measures
-  that for the roll-up. What does not grow, such as the samples that audits read and the planning of some hundred Spark
+- processor seconds that grow as the events do, of the experiments as the profiles in them; the benchmark `roll_up`
+  measures that for the roll-up. What does not grow, such as the samples that audits read and the planning of some hundred Spark
   jobs, is multiplied all the same;
 - a day's profiles and events in the benchmark's proportion, one experiment with {SERVICE["profiles"]:,} profiles in it,
   and landing files of Parquet;
