@@ -19,8 +19,8 @@ as the service has. It assumes
 
 - cores like those measured, of which two share one physical core;
 - processor seconds that grow as the events do, of the experiments as the profiles in them; the benchmark `roll_up`
-  measures that for the roll-up. What does not grow, such as the samples that audits read and the planning of some hundred Spark
-  jobs, is multiplied all the same;
+  measures that for the roll-up. What does not grow, such as the samples that audits read and the planning of some
+  hundred Spark jobs, is multiplied all the same;
 - a day's profiles and events in the benchmark's proportion, one experiment with {SERVICE["profiles"]:,} profiles in it,
   and landing files of Parquet;
 - cores that are busy {BUSY:.0%} of the time: what a network and an object store take was not measured on one machine.

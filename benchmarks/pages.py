@@ -58,6 +58,6 @@ def _plot(measured: list[Measured], path: Path) -> None:
     )
     axes.set_xscale("log")
     axes.axvline(1, color="#888", linewidth=0.8, linestyle=":")
-    axes.set_xlabel("ratio of processor seconds: rounds, median (diamond), aim (line)")
+    axes.set_xlabel("ratio of processor seconds: rounds, median (diamond), aim (line)", fontsize=8)
     figure.savefig(path, dpi=110)
     plt.close(figure)
