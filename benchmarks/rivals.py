@@ -9,7 +9,7 @@ time is told.
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -21,9 +21,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from benchmarks.measuring import Aim, Measured, aimed, benchmark_parser, compared, kept_folder, publish, timed
-from benchmarks.statistics import made_rows
+from benchmarks.statistics import experiment_on, made_rows, path_of, ratio_of
 from jobs.embedded import embedded_spark
-from metrics.configuration.units import UnitExperiment, covariate_name, load_unit_experiment
+from metrics.configuration.units import UnitExperiment, covariate_name
 from metrics.rows import Estimate
 from metrics.statistics.analysis import estimate
 
@@ -34,33 +34,12 @@ MEANS, RATIOS = {f"mean_{i}": f"before_{i}" for i in (1, 2, 3)}, (1, 3)
 SAME = 1e-9
 
 
-def specification(folder: Path, name: str, metrics: Mapping[str, str], cluster: bool) -> UnitExperiment:
-    lines = [
-        f"id: {name}",
-        "source:",
-        "  path: none",
-        "  unit: profile_id",
-        *(["  cluster: household_id"] if cluster else []),
-        "  arm: arm",
-        "  columns:",
-        *(f"    {metric}: {{{kind}}}" for metric, kind in metrics.items()),
-        "arms: {control: 0.5, treatment: 0.5}",
-    ]
-    path = folder / f"{name}.yml"
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return load_unit_experiment(path)
-
-
-def path_of(folder: Path, rows: int) -> Path:
-    return folder / f"windows-{rows}.parquet"
-
-
 def rows_for(own: UnitExperiment, spark: SparkSession, folder: Path, rows: int) -> DataFrame:
     """No other columns than the analysis asks for: all that it is given count for the version of its input."""
     metrics = own.design.metrics(own.catalogue)
     asked = [(*metric.outcome_columns, *metric.covariates) for metric in metrics]
     ids = ("profile_id", "household_id", "arm")
-    return made_rows(spark, rows, path_of(folder, rows)).select(*dict.fromkeys((*ids, *chain(*asked))))
+    return made_rows(spark, rows, folder).select(*dict.fromkeys((*ids, *chain(*asked))))
 
 
 def found_by(rows: Sequence[Estimate]) -> Found:
@@ -73,8 +52,8 @@ def found_by(rows: Sequence[Estimate]) -> Found:
 
 def beside_tea_tasting(spark: SparkSession, folder: Path, rows: int, rounds: int) -> Measured:
     asked = {name: f"kind: mean, covariates: [{before}]" for name, before in MEANS.items()}
-    asked |= {f"ratio_{i}": f"kind: ratio, numerator: mean_{i}, denominator: mean_{i + 1}" for i in RATIOS}
-    own = specification(folder, "tea_tasting", asked, cluster=False)
+    asked |= {f"ratio_{i}": ratio_of(i) for i in RATIOS}
+    own = experiment_on(folder, "tea_tasting", asked, cluster=None)
     # Units without clusters: each is a household of its own.
     units = rows_for(own, spark, folder, rows).withColumn("household_id", F.col("profile_id"))
     units.createOrReplaceTempView("units")
@@ -118,7 +97,7 @@ def beside_tea_tasting(spark: SparkSession, folder: Path, rows: int, rounds: int
 
 def beside_pyfixest(spark: SparkSession, folder: Path, rows: int, rounds: int) -> Measured:
     adjusted = f"kind: mean, covariates: [{', '.join(MEANS.values())}]"
-    own = specification(folder, "pyfixest", {"mean_1": adjusted}, cluster=True)
+    own = experiment_on(folder, "pyfixest", {"mean_1": adjusted})
     units = rows_for(own, spark, folder, rows)
     ours: Found = {}
     theirs: Found = {}

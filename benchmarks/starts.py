@@ -25,6 +25,7 @@ from benchmarks.measuring import (
     benchmark_parser,
     compared,
     kept_folder,
+    processor_seconds,
     publish,
     timed,
 )
@@ -107,19 +108,15 @@ def analysis(folder: Path, rows: int, rounds: int) -> Measured:
 
 
 def _timed_to_the_last(command: Sequence[str]) -> Seconds:
-    """Of the command and of what outlives it: the Java that it started ends by itself, unwaited for."""
+    """Wall seconds of the command; processor seconds also of what outlives it: the Java that nobody waits for."""
     # Orphans become children of this process, which has no others now, and their seconds its own.
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    wall = 0.0
-
-    def work() -> None:
-        nonlocal wall
-        _, wall = timed(lambda: _run(command, os.environ))
-        with suppress(ChildProcessError):
-            while True:
-                os.wait()
-
-    return timed(work)[0], wall
+    before = processor_seconds()
+    _, wall = timed(lambda: _run(command, os.environ))
+    with suppress(ChildProcessError):
+        while True:
+            os.wait()
+    return processor_seconds() - before, wall
 
 
 def made_units(rows: int) -> pd.DataFrame:

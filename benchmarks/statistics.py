@@ -7,7 +7,7 @@ first round that does not count. Processor seconds are of all processes: this on
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,35 +41,53 @@ _POISSON_REPLICATES = 20
 
 def specification(folder: Path, replicated: bool) -> UnitExperiment:
     """Ten metrics, one of them winsorized, six covariates and three segmentations; for the bootstrap three metrics."""
-    adjusted = f"covariates: [{', '.join(COVARIATES)}]"
-    columns = [f"    {name}: {{kind: mean, {adjusted}}}" for name in MEANS[1:]]
-    columns.append(f"    {MEANS[0]}: {{kind: mean, winsorize: 0.995, {adjusted}}}")
-    columns += [
-        f"    ratio_{i}: {{kind: ratio, numerator: mean_{i}, denominator: mean_{i + 1}}}" for i in (1, 3)
-    ]
+    adjusted = f"kind: mean, covariates: [{', '.join(COVARIATES)}]"
+    ratios = {f"ratio_{i}": ratio_of(i) for i in (1, 3)}
     if replicated:
-        columns = [f"    {name}: {{kind: mean}}" for name in MEANS[:2]] + [columns[-1]]
+        few = {**dict.fromkeys(MEANS[:2], "kind: mean"), "ratio_3": ratios["ratio_3"]}
+        return experiment_on(folder, "bootstrap", few)
+    winsorized = f"{adjusted}, winsorize: 0.995"
+    means = {**dict.fromkeys(MEANS[1:], adjusted), MEANS[0]: winsorized}
+    return experiment_on(folder, "estimates", means | ratios, segments=tuple(SEGMENTS))
+
+
+def ratio_of(i: int) -> str:
+    """A ratio of a mean's outcome and the next one's."""
+    return f"kind: ratio, numerator: mean_{i}, denominator: mean_{i + 1}"
+
+
+def experiment_on(
+    folder: Path,
+    name: str,
+    metrics: Mapping[str, str],
+    cluster: str | None = "household_id",
+    segments: Sequence[str] = (),
+) -> UnitExperiment:
+    """An experiment on the made rows: each metric with its keys; units without `cluster` are their own."""
     lines = [
         "id: benchmark",
-        *(
-            "source:",
-            "  path: none",
-            "  unit: profile_id",
-            "  cluster: household_id",
-            "  arm: arm",
-            "  columns:",
-        ),
-        *columns,
+        "source:",
+        "  path: none",
+        "  unit: profile_id",
+        f"  cluster: {cluster}" if cluster else "",
+        "  arm: arm",
+        "  columns:",
+        *(f"    {metric}: {{{keys}}}" for metric, keys in metrics.items()),
         "arms: {control: 0.5, treatment: 0.5}",
-        "" if replicated else f"segments: [{', '.join(SEGMENTS)}]",
+        f"segments: [{', '.join(segments)}]",
     ]
-    path = folder / f"{'bootstrap' if replicated else 'estimates'}.yml"
-    path.write_text("\n".join(lines))
+    path = folder / f"{name}.yml"
+    path.write_text("\n".join(lines), encoding="utf-8")
     return load_unit_experiment(path)
 
 
-def made_rows(spark: SparkSession, n: int, path: Path) -> DataFrame:
+def path_of(folder: Path, rows: int) -> Path:
+    return folder / f"windows-{rows}.parquet"
+
+
+def made_rows(spark: SparkSession, n: int, folder: Path) -> DataFrame:
     """Rows like those of profile_windows, households of 1.67 in the mean, heavy-tailed outcomes; cached as Parquet."""
+    path = path_of(folder, n)
     if not path.exists():
         base = spark.range(n).withColumn("household_id", F.floor(F.rand(1) * n * 0.9).cast("bigint"))
         habit = -F.log(1 - F.rand(2))
@@ -109,7 +127,7 @@ def poisson_seconds(n_households: int, columns: int, replicates: int) -> float:
 
 
 def measure(spark: SparkSession, folder: Path, rows: int, rounds: int, replicates: int) -> list[Measured]:
-    windows = made_rows(spark, rows, folder / f"windows-{rows}.parquet")
+    windows = made_rows(spark, rows, folder)
     whole, replicated = specification(folder, False), specification(folder, True)
     found: dict[str, Analysis] = {}
 

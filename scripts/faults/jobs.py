@@ -186,7 +186,7 @@ def done(service: Service, job: str) -> Tables:
     chosen = JOBS[job]
     if not (service.folder / chosen.leaves).exists():
         tables = begun(service, job, chosen.leaves)
-        files = _files(tables)
+        files = _files(tables) if chosen.keeps_rows else 0
         service.lines[job] = lines_logged(lambda: chosen.work(tables, service))
         if chosen.keeps_rows:
             has_worked = _files(tables) != files
